@@ -1,0 +1,40 @@
+# `make demo` and `make test` do everything on a fresh machine with Python 3.11+ and the package registries.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/ready
+
+.PHONY: demo test check unit kafka lock clean
+.DEFAULT_GOAL := demo
+
+demo: $(READY)                ## replay the recorded fault and name its cause
+	$(BIN)/tocsin replay deploy/demo/recording.csv.gz
+
+test: check unit              ## lint, types and every test
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest
+
+kafka: $(READY)               ## a real broker, the demo recording through it, findings as they arrive; Ctrl-C ends it
+	$(BIN)/python tests/kafka/demo.py
+
+lock: $(READY)                ## after a change of dependencies in pyproject.toml
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+	  --extra torch --group dev --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+# Installed once; again only when the lock or the package's own description changes.
+$(READY): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing the locked packages (torch with its CUDA libraries is large: a minute or two)"
+	@$(BIN)/pip install -q uv
+	@$(BIN)/uv pip install -p $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@

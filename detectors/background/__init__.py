@@ -1,0 +1,1 @@
+"""Slower second opinions beside the vote path, never waited for."""

@@ -1,0 +1,1 @@
+"""From many opinions to one verdict: calibration, running correlation, the rules, the line and the learning guard."""

@@ -1,0 +1,123 @@
+"""What a monitor says: arrays for every row, and records for the rare things a person should see."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from detectors.block import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One detector's opinion in a verdict. variable is None for a detector that judges the whole row."""
+
+    detector: str
+    variable: str | None
+    score: float  # 1.0 is the line
+    vote: bool
+    state: Literal["warming", "ready", "muted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """What one variable did, what was expected of it, and its share of the verdict."""
+
+    variable: str
+    actual: float
+    expected: float
+    lower: float
+    upper: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """A correlated variable that was asked (RoLA), with its correlation and whether it agreed."""
+
+    variable: str
+    correlation: float
+    agreed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A row judged anomalous, with everything that led there."""
+
+    time: int  # ns
+    row: int  # counted from the system's first
+    score: float  # 1.0 is the line
+    votes: tuple[Vote, ...]
+    contributions: tuple[Contribution, ...]  # largest share first
+    polled: tuple[Polled, ...]
+    rules: dict[str, bool]  # what each rule would have said: weighted, majority, polling
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """The system has changed state: root-cause analysis starts."""
+
+    time: int  # ns
+    row: int
+    detector: str  # which trigger fired
+    statistic: float
+    threshold: float
+    calibrated: bool  # False while the threshold is a prior, for want of quiet rows
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A candidate root cause; score is comparable within one ranking only."""
+
+    entity: str
+    variable: str
+    score: float
+    share: float  # of the ranking's whole score
+    evidence: dict[str, float]  # e.g. deviation, conditional, onset_rows, walk
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A directed relation of the causal graph between two variables (or entities, for a given graph)."""
+
+    cause: str
+    effect: str
+    lag: int  # rows
+    weight: float
+    origin: Literal["given", "learned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """One revision of an episode's ranked causes."""
+
+    opened: int  # ns, time of the trigger or verdict that opened the episode: its identity
+    opened_by: Literal["trigger", "verdict"]
+    onset: int  # ns, estimated start of the change
+    time: int  # ns of the newest row that was used
+    revision: int  # from 0
+    causes: tuple[Cause, ...]  # best first
+    baseline_causes: tuple[Cause, ...]  # the plain deviation ranking, best first
+    edges: tuple[Edge, ...]
+    converged: bool
+    ended: bool  # no further revision will follow
+    confidence: float
+    note: str = ""  # why it gave up, or what to doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one step of a monitor found. T rows, D variables.
+
+    scores: (T,) the verdict score, 1.0 is the line, finite and >= 0 (0 while warming).
+    verdicts: (T,) bool.
+    variable_scores: (T, D) how guilty each variable looks; comparable within a row and over rows.
+    normal: (T,) bool, True where the guard would let the row be learned in full (what the autoencoder trains on).
+    """
+
+    times: IntArray
+    scores: FloatArray
+    verdicts: BoolArray
+    variable_scores: FloatArray
+    normal: BoolArray
+    details: list[Verdict] = field(default_factory=list)
+    triggers: list[Trigger] = field(default_factory=list)
+    rankings: list[Ranking] = field(default_factory=list)

@@ -1,0 +1,1 @@
+"""Lightweight online detectors, one file each, all behind :class:`detectors.online.protocol.Detector`."""

@@ -1,0 +1,1 @@
+"""Everything around the mathematics that has time, bytes or a network: sources, sinks, state, metrics, commands."""

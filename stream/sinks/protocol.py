@@ -1,0 +1,33 @@
+"""What every sink is: it takes findings and dead letters, and after a flush they are safe."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from stream.records import FindingRecord
+from stream.sources.protocol import Reject
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """At least once: whatever was written before a flush that returned is kept, and may come twice after a crash.
+
+    Raises stream.errors.DependencyError (retriable) while the other end is away; the runner then pauses reading and
+    flushes again, and nothing written is lost meanwhile.
+    """
+
+    def write(self, findings: Sequence[FindingRecord]) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class DeadLetters(Protocol):
+    """Keeps rejected input with its reason and original bytes. The same promises as a sink."""
+
+    def write(self, rejects: Sequence[Reject]) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
