@@ -1,0 +1,126 @@
+"""Records the shop under load, once a second, with one real fault in it.
+
+    python deploy/demo/record.py --minutes 20 --fault cpu --service inventory --at 900 --out recording.csv.gz
+
+writes a row a second (time, then entity.metric) and beside it NAME.truth.json: what was broken, when, and how.
+"""
+
+import argparse
+import gzip
+import json
+import math
+import platform
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from scrape import Scraper, columns
+from shop.faults import DEFAULT_AMOUNTS, KINDS
+from shop.system import SERVICES, Shop, process, running_shop
+
+# The metric in which each fault shows itself where it was made.
+SYMPTOMS = {
+    "cpu": "cpu_s_per_s",
+    "latency": "latency_p50_s",
+    "lock": "lock_wait_s_per_s",
+    "leak": "memory_bytes",
+    "errors": "errors_per_s",
+}
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=20.0, help="length of the recording (20)")
+    parser.add_argument("--fault", choices=KINDS, default="cpu")
+    parser.add_argument("--service", choices=SERVICES, default="inventory", help="where the fault is (inventory)")
+    parser.add_argument("--amount", type=float, help="how much of the fault; see shop/faults.py for the unit")
+    parser.add_argument("--at", type=int, default=900, help="seconds from the start to the fault (900)")
+    parser.add_argument("--lasts", type=int, default=150, help="seconds from the fault to its end (150)")
+    parser.add_argument("--rate", type=float, default=25.0, help="requests per second on average (25)")
+    parser.add_argument("--seed", type=int, default=0, help="of the clients' demand (0)")
+    parser.add_argument("--warm-up", type=float, default=30.0, help="seconds under load before the first row (30)")
+    parser.add_argument("--out", type=Path, default=Path("recording.csv.gz"))
+    found = parser.parse_args(arguments)
+    if found.fault == "lock" and found.service != "store":
+        parser.error(f"the lock fault needs --service store, got {found.service}")
+    if found.amount is None:
+        found.amount = DEFAULT_AMOUNTS[found.fault]
+    return found
+
+
+def ticks(rows: int) -> Iterator[int]:
+    """Whole seconds since 1970, each when it comes; one that was missed is left out, as a gap in the recording."""
+    first = math.floor(time.time()) + 1
+    for tick in range(first, first + rows):
+        wait = tick - time.time()
+        if wait < -0.5:
+            continue
+        time.sleep(max(wait, 0.0))
+        yield tick
+
+
+def cell(value: float) -> str:
+    """Five significant digits; nothing for what is not there."""
+    return "" if math.isnan(value) else f"{value:.5g}"
+
+
+def record(shop: Shop, chosen: argparse.Namespace, out: TextIO) -> dict[str, Any]:
+    """Writes the rows, makes the fault and ends it. Returns the truth.
+
+    The fault begins right after a row is scraped, so that the next one is the first to show it: that is inject_time.
+    """
+    scraper = Scraper(shop)
+    out.write(",".join(["time", *columns()]) + "\n")
+    scraper.row()
+    begun = ended = None
+    inject_time = end_time = rows = 0
+    for rows, tick in enumerate(ticks(round(chosen.minutes * 60)), start=1):
+        out.write(",".join([str(tick), *map(cell, scraper.row())]) + "\n")
+        if begun is None and rows >= chosen.at:
+            shop.begin_fault(chosen.service, chosen.fault, chosen.amount)
+            begun, inject_time, end_time = time.time(), tick + 1, tick + chosen.lasts
+        elif begun is not None and ended is None and tick >= end_time:
+            shop.end_fault(chosen.service)
+            ended = time.time()
+    scraper.close()
+    return {
+        "inject_time": inject_time,
+        "end_time": end_time,
+        "begun_at": begun,
+        "ended_at": ended,
+        "rows": rows,
+    }
+
+
+def truth(chosen: argparse.Namespace, happened: dict[str, Any]) -> dict[str, Any]:
+    """What a judge needs to know of the recording, and how to make another."""
+    return {
+        "fault": chosen.fault,
+        "root_entities": [chosen.service],
+        "root_metrics": [f"{chosen.service}.{SYMPTOMS[chosen.fault]}"],
+        **happened,
+        "amount": chosen.amount,
+        "amounts_are": "cpu: threads; latency, lock: seconds; leak: bytes a request; errors: share of the requests",
+        "requests_per_s": chosen.rate,
+        "seed": chosen.seed,
+        "sampling_s": 1,
+        "python": platform.python_version(),
+    }
+
+
+def main() -> None:
+    chosen = options()
+    truth_path = chosen.out.with_name(chosen.out.name.removesuffix(".gz").removesuffix(".csv") + ".truth.json")
+    demand = ("--rate", str(chosen.rate), "--seed", str(chosen.seed))
+    with running_shop() as shop, process("clients", shop.addresses["gateway"], *demand):
+        time.sleep(chosen.warm_up)
+        with gzip.open(chosen.out, "wt", compresslevel=9) as out:
+            happened = record(shop, chosen, out)
+    truth_path.write_text(json.dumps(truth(chosen, happened), indent=1) + "\n")
+    print(f"{happened['rows']} rows in {chosen.out}, the truth in {truth_path}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

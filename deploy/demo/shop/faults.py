@@ -1,0 +1,87 @@
+"""Faults that really happen inside a service's process, each from a call of begin() until end().
+
+cpu      busy threads; they fight the request threads for the interpreter lock, as a runaway loop does
+latency  every request sleeps first, as behind a slow disk or a lossy link
+lock     (store) a thread holds the write lock of the database most of the time
+leak     every request leaves objects behind
+errors   a share of the requests fails
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# What amount means, and how much of it is a fault that people notice while the shop still works.
+DEFAULT_AMOUNTS = {
+    "cpu": 1.0,  # threads
+    "latency": 0.06,  # seconds on average
+    "lock": 0.15,  # seconds that the lock is held, then a tenth of it free
+    "leak": 40_000.0,  # bytes a request, about
+    "errors": 0.3,  # share of the requests
+}
+KINDS = tuple(DEFAULT_AMOUNTS)
+
+
+class InjectedError(Exception):
+    """A request fails because the errors fault is on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    kind: str
+    amount: float
+    over: threading.Event
+
+
+class Faults:
+    """At most one fault at a time. hold_lock(seconds) takes the lock that the lock fault keeps from others."""
+
+    def __init__(self, hold_lock: Callable[[float], None] | None = None) -> None:
+        self._hold_lock = hold_lock
+        self._fault: Fault | None = None
+        self._leaked: list[list[str]] = []
+        self._dice = random.Random(0)
+
+    def begin(self, kind: str, amount: float) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind}")
+        if kind == "lock" and self._hold_lock is None:
+            raise ValueError("this service has no lock to hold; the lock fault belongs to the store")
+        self.end()
+        fault = self._fault = Fault(kind, amount, threading.Event())
+        if kind == "cpu":
+            for _ in range(round(amount)):
+                threading.Thread(target=_burn, args=(fault.over,), daemon=True).start()
+        if kind == "lock":
+            threading.Thread(target=self._contend, args=(fault,), daemon=True).start()
+
+    def end(self) -> None:
+        if self._fault is not None:
+            self._fault.over.set()
+        self._fault = None
+        self._leaked.clear()
+
+    def on_request(self) -> None:
+        """What the fault does to this request. Raises InjectedError where it makes it fail."""
+        fault = self._fault
+        if fault is None:
+            return
+        if fault.kind == "latency":
+            time.sleep(self._dice.uniform(0.5, 1.5) * fault.amount)
+        elif fault.kind == "leak":
+            self._leaked.append([f"{i:>50}" for i in range(round(fault.amount / 100))])
+        elif fault.kind == "errors" and self._dice.random() < fault.amount:
+            raise InjectedError("injected")
+
+    def _contend(self, fault: Fault) -> None:
+        if self._hold_lock is None:
+            return
+        while not fault.over.wait(fault.amount / 10):
+            self._hold_lock(fault.amount)
+
+
+def _burn(over: threading.Event) -> None:
+    while not over.is_set():
+        sum(i * i for i in range(20_000))
