@@ -43,16 +43,46 @@ class Rows:
     first: number of the first of these rows, counted from the system's first row (0).
     values: (T, D) finite, whatever came in: a missing cell holds a stand-in that must not be learned.
     present: (T, D) False where the reading was missing (NaN, inf, a counter's reset).
-    restart: (T, D) True where a variable is back after a long gap: lags and averages start anew from this value.
+    restart: (T, D) True where a variable is there for the first time, or back after a long gap: lags and averages start
+        anew from this value. Only where present.
+    renewed: (T, D) True where a variable means something else from here on (it proved to be a counter, whose steps are
+        taken now): all that was learned of it is void. Implies restart.
+    quorum: (T,) False where too few of the variables are there to judge the row.
     """
 
     first: int
     values: FloatArray
     present: BoolArray
     restart: BoolArray
+    renewed: BoolArray
+    quorum: BoolArray
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @classmethod
+    def complete(cls, values: FloatArray, *, first: int = 0) -> "Rows":
+        """Rows (T, D) in which nothing is missing; the system's first row restarts all variables.
+
+        >>> Rows.complete(np.zeros((2, 3))).restart[:, 0]
+        array([ True, False])
+        """
+        none = np.zeros(values.shape, dtype=np.bool_)
+        restart = none.copy()
+        restart[: 1 if first == 0 else 0] = True
+        return cls(first, values, ~none, restart, none, np.ones(len(values), dtype=np.bool_))
+
+    def __getitem__(self, piece: slice) -> "Rows":
+        """Some of the rows, as views; the slice must have a step of 1."""
+        start = piece.indices(len(self))[0]
+        return Rows(
+            self.first + start,
+            self.values[piece],
+            self.present[piece],
+            self.restart[piece],
+            self.renewed[piece],
+            self.quorum[piece],
+        )
 
 
 def nested(prefix: str, state: Mapping[str, NDArray[Any]]) -> State:
