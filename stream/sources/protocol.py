@@ -69,6 +69,12 @@ class Source(Protocol):
     def commit(self, positions: Mapping[str, int]) -> None:
         """Tell the source that everything before these offsets is processed and flushed. Idempotent."""
 
+    def pause(self) -> None:
+        """Deliver nothing until :meth:`resume`: something downstream is away. The runner goes on calling read(), which
+        keeps a membership alive, waits out its timeout and still reports assigned and revoked partitions."""
+
+    def resume(self) -> None: ...
+
     def lag(self) -> dict[str, int]:
         """Offsets known to exist and not yet read, by partition; what cannot be known is left out."""
 

@@ -1,0 +1,199 @@
+"""Every option of tocsin outside the mathematics, with its default: what a config file may say.
+
+The options of the mathematics are in :mod:`detectors.settings`; :mod:`stream.config` reads a file into all of them.
+Durations are seconds and sizes bytes here; a config writes `30s` and `64MiB`.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeAlias
+
+Seconds: TypeAlias = Annotated[float, "duration"]  # 250ms, 30s, 5m, 1h, 7d
+Bytes: TypeAlias = Annotated[int, "size"]  # 512, 64KiB, 8MiB, 1GB
+Secret: TypeAlias = Annotated[str, "secret"]  # also as NAME_file: the path of a file that holds it
+
+
+@dataclass(frozen=True, slots=True)
+class FileSettings:
+    """A file or standard input. path "-" is standard input."""
+
+    path: str = "-"
+    format: Literal["auto", "csv", "jsonl"] = "auto"
+    time_unit: Literal["auto", "s", "ms", "us", "ns", "iso"] = "auto"  # auto: by the size of the first number
+    system: str = ""  # name of a CSV's system, and of messages that name none; empty: the file's name
+    max_line: Bytes = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """Where readings come from."""
+
+    kind: str = "kafka"  # a name of stream.sources.registry
+    file: FileSettings = field(default_factory=FileSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonLinesSettings:
+    """Findings as JSON, one a line. path "-" is standard output."""
+
+    path: str = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSettings:
+    """Where findings go, and rejected input."""
+
+    kinds: tuple[str, ...] = ("kafka",)  # names of stream.sinks.registry
+    dead_letters: str = "kafka"  # a name of the same registry that keeps rejects, too; "none" counts them only
+    jsonlines: JsonLinesSettings = field(default_factory=JsonLinesSettings)
+    rejects_path: str = "rejects.jsonl"  # of dead_letters: jsonlines
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """PEM files. Empty ca_file: the system's authorities."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    key_password: Secret = field(default="", repr=False)
+    check_hostname: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SaslSettings:
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
+    username: str = ""
+    password: Secret = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """The consumer group. One system's messages need one key, so that they stay in order on one partition."""
+
+    topics: tuple[str, ...] = ("telemetry.metrics.v1",)
+    group: str = "tocsin"
+    instance_id: str = "auto"  # static membership; auto: the host's name, empty: none
+    start: Literal["earliest", "latest"] = "earliest"  # without a snapshot and a commit, or if the offset is gone
+    session_timeout: Seconds = 10.0
+    heartbeat_interval: Seconds = 1.0
+    max_poll_interval: Seconds = 300.0
+    max_poll_records: int = 1000
+    max_partition_fetch: Bytes = 8 << 20
+    max_message: Bytes = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerSettings:
+    """Where findings are sent. Empty dead_letters: <group>.<topic>.dlq of each topic."""
+
+    verdicts: str = "anomaly.verdicts.v1"  # verdicts and triggers, key = system
+    incidents: str = "anomaly.incidents.v1"  # compacted, key = incident id
+    dead_letters: str = ""
+    compression: Literal["none", "gzip", "lz4"] = "lz4"
+    linger: Seconds = 0.01
+    max_request: Bytes = 1 << 20
+    max_unacknowledged: Bytes = 32 << 20
+    acknowledge_timeout: Seconds = 30.0  # then the sink counts as away and is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """The cluster, shared by the source and the sink."""
+
+    bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
+    client_id: str = "tocsin"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    connect_timeout: Seconds = 10.0
+    request_timeout: Seconds = 30.0
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    sasl: SaslSettings = field(default_factory=SaslSettings)
+    consumer: ConsumerSettings = field(default_factory=ConsumerSettings)
+    producer: ProducerSettings = field(default_factory=ProducerSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class AlignSettings:
+    """How readings become rows."""
+
+    max_ahead: Seconds = 300.0  # run only: readings further ahead of the wall clock are rejected
+    discovery_ticks: int = 3  # long messages: after so many ticks a system's variables are fixed
+
+    def __post_init__(self) -> None:
+        at_least("discovery_ticks", self.discovery_ticks, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentSettings:
+    """What a person sees."""
+
+    opened_by: tuple[Literal["verdict", "trigger"], ...] = ("verdict", "trigger")
+    quiet_rows: int = 10  # rows without verdict and trigger until it is resolved
+    wait_for_causes: bool = True  # and not before its causes have converged or were given up
+    max_gap_ticks: int = 120  # a silence of so many of the system's ticks resolves it
+    critical_score: float = 2.0  # severity is critical from here, warning below
+    max_causes: int = 10  # entities
+    max_edges: int = 50  # of the causal graph, strongest first
+
+    def __post_init__(self) -> None:
+        for name in ("quiet_rows", "max_gap_ticks", "max_causes"):
+            at_least(name, getattr(self, name), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSettings:
+    """State and input positions on a local directory, so that a restart goes on where it stopped."""
+
+    directory: str = "tocsin-state"  # empty: none are kept
+    every: Seconds = 30.0
+    keep: int = 3  # of each partition
+    other_config: Literal["fresh", "refuse"] = "fresh"  # what to do with the state of another configuration
+
+    def __post_init__(self) -> None:
+        at_least("keep", self.keep, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """/metrics, /-/healthy and /-/ready. Empty listen: off."""
+
+    listen: str = "127.0.0.1:9464"
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """The loop of `tocsin run`."""
+
+    read_timeout: Seconds = 0.2
+    retry_first: Seconds = 1.0  # pause before the second try of what failed; doubled each time
+    retry_most: Seconds = 30.0
+    drain: Seconds = 10.0  # after SIGTERM, until what is left is given up
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["logfmt", "json"] = "logfmt"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole configuration. seed: of whatever draws. graph: a CSV `cause,effect` of the user's, empty: none."""
+
+    schema_version: int = 1
+    seed: int = 0
+    graph: str = ""
+    source: SourceSettings = field(default_factory=SourceSettings)
+    sinks: SinkSettings = field(default_factory=SinkSettings)
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    align: AlignSettings = field(default_factory=AlignSettings)
+    incidents: IncidentSettings = field(default_factory=IncidentSettings)
+    snapshot: SnapshotSettings = field(default_factory=SnapshotSettings)
+    runner: RunnerSettings = field(default_factory=RunnerSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Raise ValueError, to be shown at the option's line, if the value is too small."""
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
