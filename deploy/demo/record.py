@@ -10,6 +10,7 @@ import gzip
 import json
 import math
 import platform
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     found = parser.parse_args(arguments)
     if found.fault == "lock" and found.service != "store":
         parser.error(f"the lock fault needs --service store, got {found.service}")
+    if not 0 < found.at < found.minutes * 60:
+        parser.error(f"--at must lie inside the {found.minutes * 60:g} s of the recording, got {found.at}")
     if found.amount is None:
         found.amount = DEFAULT_AMOUNTS[found.fault]
     return found
@@ -112,6 +115,7 @@ def truth(chosen: argparse.Namespace, happened: dict[str, Any]) -> dict[str, Any
 
 def main() -> None:
     chosen = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the shop is closed
     truth_path = chosen.out.with_name(chosen.out.name.removesuffix(".gz").removesuffix(".csv") + ".truth.json")
     demand = ("--rate", str(chosen.rate), "--seed", str(chosen.seed))
     with running_shop() as shop, process("clients", shop.addresses["gateway"], *demand):

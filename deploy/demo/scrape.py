@@ -110,7 +110,8 @@ class Scraper:
         return [found.get(name, math.nan) for name in columns()]
 
     def close(self) -> None:
-        for pool in self._pools.values():
+        for service, pool in self._pools.items():
+            pool.submit(self._peers[service].close)
             pool.shutdown()
 
     def _sample(self, service: str) -> Sample | None:

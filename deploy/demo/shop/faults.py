@@ -2,7 +2,7 @@
 
 cpu      busy threads; they fight the request threads for the interpreter lock, as a runaway loop does
 latency  every request sleeps first, as behind a slow disk or a lossy link
-lock     (store) a thread holds the write lock of the database most of the time
+lock     (store) a thread holds the write lock of the database half of the time
 leak     every request leaves objects behind
 errors   a share of the requests fails
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 DEFAULT_AMOUNTS = {
     "cpu": 1.0,  # threads
     "latency": 0.06,  # seconds on average
-    "lock": 0.15,  # seconds that the lock is held, then a tenth of it free
+    "lock": 0.1,  # seconds that the lock is held, and then free, in turn
     "leak": 40_000.0,  # bytes a request, about
     "errors": 0.3,  # share of the requests
 }
@@ -78,7 +78,7 @@ class Faults:
     def _contend(self, fault: Fault) -> None:
         if self._hold_lock is None:
             return
-        while not fault.over.wait(fault.amount / 10):
+        while not fault.over.wait(fault.amount):
             self._hold_lock(fault.amount)
 
 

@@ -37,6 +37,10 @@ class Peer:
             raise PeerError(status, text)
         return text
 
+    def close(self) -> None:
+        """Closes the calling thread's connection; the next call opens another."""
+        self._connection().close()
+
     def _exchange(self, method: str, route: str, body: bytes | None) -> tuple[int, str]:
         connection = self._connection()
         try:

@@ -102,11 +102,10 @@ def serve(
     routes: Routes, *, hold_lock: Callable[[float], None] | None = None, telemetry: Telemetry | None = None
 ) -> None:
     """Serves until standard input ends."""
-    with Server(routes, Faults(hold_lock), telemetry or Telemetry()) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        print(server.server_address[1], flush=True)
-        sys.stdin.read()
-        server.shutdown()
+    server = Server(routes, Faults(hold_lock), telemetry or Telemetry())
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    print(server.server_address[1], flush=True)
+    sys.stdin.read()
 
 
 def peer_arguments() -> list[Peer]:

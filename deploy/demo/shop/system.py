@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,29 +32,43 @@ class Shop:
     process_ids: dict[str, int]
 
     def begin_fault(self, service: str, kind: str, amount: float) -> None:
-        self._control(service).post("/fault", {"kind": kind, "amount": amount})
+        """One of shop.faults.KINDS. Raises PeerError where the service cannot have it."""
+        self._tell(service, {"kind": kind, "amount": amount})
 
     def end_fault(self, service: str) -> None:
-        self._control(service).post("/fault", {})
+        self._tell(service, {})
 
-    def _control(self, service: str) -> Peer:
-        return Peer(self.addresses[service], timeout_s=10.0)
+    def _tell(self, service: str, fault: dict[str, object]) -> None:
+        with closing(Peer(self.addresses[service], timeout_s=10.0)) as peer:
+            peer.post("/fault", fault)
 
 
 @contextmanager
 def process(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A process of the shop; it ends when this context does, or when this process dies."""
     command = [sys.executable, "-m", f"shop.{module}", *arguments]
-    with subprocess.Popen(command, cwd=HOME, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        command,
+        cwd=HOME,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        process_group=0,  # Ctrl-C is for the recorder, which then ends its processes
+    ) as running:
         try:
             yield running
         finally:
-            if running.stdin is not None:
-                running.stdin.close()
-            try:
-                running.wait(timeout=5.0)
-            except subprocess.TimeoutExpired:
-                running.kill()
+            end(running)
+
+
+def end(running: subprocess.Popen[str]) -> None:
+    """Closes the process's standard input, at which it ends; kills it where that takes longer than 5 s."""
+    if running.stdin is not None:
+        running.stdin.close()
+    try:
+        running.wait(timeout=5.0)
+    except subprocess.TimeoutExpired:
+        running.kill()
 
 
 @contextmanager
