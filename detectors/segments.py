@@ -75,7 +75,8 @@ class Pending:
 
     def _rows(self) -> Rows:
         n = self._count
-        return Rows(self._first, self._values[:n], *self._flags[:, :n], self._quorum[:n])
+        present, restart, renewed = self._flags[0, :n], self._flags[1, :n], self._flags[2, :n]
+        return Rows(self._first, self._values[:n], present, restart, renewed, self._quorum[:n])
 
     def state(self) -> State:
         rows = self._rows()

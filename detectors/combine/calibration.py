@@ -119,7 +119,7 @@ def _line(bins: FloatArray, edges: FloatArray, place: int, sums: FloatArray, tai
     """The quantile, interpolated inside its bin."""
     inside = (sums[1] + bins[place] - tail * sums[0]) / bins[place]
     upper = edges[place + 1] if place + 1 < edges.shape[0] else edges[place]
-    return edges[place] + (upper - edges[place]) * inside
+    return float(edges[place] + (upper - edges[place]) * inside)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -1,0 +1,141 @@
+"""One system, row by row: from values to verdicts, triggers and causes. Here is the order of the rooms, nothing else.
+
+intake     one policy for missing readings and counters                     detectors.intake
+detectors  score the rows against what they knew at the segment's start     detectors.online
+vote       one scale, one decision, the line, the learning guard            detectors.combine
+report     who voted what, and what was expected                            detectors.combine.report
+causes     triggers, and ranked causes after them                           detectors.causes
+learning   at the segment's end, each row with the weight the vote left it  detectors.segments
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from detectors.block import Block, State, nested, part
+from detectors.causes.causes import Causes
+from detectors.causes.graph import CausalGraph
+from detectors.combine.report import Reporter
+from detectors.combine.rules import make_rule
+from detectors.combine.vote import Vote
+from detectors.findings import Findings, Ranking, Trigger
+from detectors.intake import Intake
+from detectors.online.registry import build
+from detectors.segments import Pending, cut
+from detectors.settings import PRESETS, MonitorSettings
+
+
+class Monitor:
+    """A deterministic state machine over the D variables of one system: no I/O, no clock, no randomness of its own.
+
+    Any split of the same rows into blocks gives the same findings, bit for bit; so does a state taken anywhere and
+    loaded into a monitor made with the same arguments.
+
+    >>> monitor = Monitor(["pump.flow", "pump.power"])
+    >>> findings = monitor.step(Block(np.arange(3), np.ones((3, 2))))
+    >>> findings.scores, monitor.warming
+    (array([0., 0., 0.]), (3, 50))
+    """
+
+    def __init__(
+        self,
+        variables: Sequence[str],
+        settings: MonitorSettings | None = None,
+        *,
+        graph: CausalGraph | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.variables = tuple(variables)
+        self.settings = settings = settings or MonitorSettings()
+        if not self.variables or len(set(self.variables)) < len(self.variables):
+            raise ValueError(f"variables must be one or more different names, got {list(self.variables)}")
+        count = len(self.variables)
+        preset = PRESETS[settings.preset]
+        rule = make_rule(settings.rule or preset.rule, self.variables)
+        self._intake = Intake(count, settings.intake)
+        self._detectors = build(preset.detectors, count, settings.detectors, seed=seed)
+        self._vote = Vote(count, self._detectors, preset.voters, rule, settings)
+        self._reporter = Reporter(self.variables, self._detectors)
+        self._causes = Causes(self.variables, settings.causes, graph=graph, seed=seed)
+        self._pending = Pending(count)
+        self._rows = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows seen so far."""
+        return self._rows
+
+    @property
+    def warming(self) -> tuple[int, int]:
+        """Rows seen and rows needed before the first verdict."""
+        return min(self._rows, self.settings.warmup_rows), self.settings.warmup_rows
+
+    @property
+    def is_warm(self) -> bool:
+        return self._rows >= self.settings.warmup_rows
+
+    def step(self, block: Block) -> Findings:
+        """Findings for exactly the block's rows. ValueError if the block has other than D variables."""
+        if block.values.shape[1] != len(self.variables):
+            raise ValueError(f"a block of this system has {len(self.variables)} variables, got {block.values.shape[1]}")
+        found = [self._piece(Block(block.times[s], block.values[s])) for s in cut(self._rows, len(block))]
+        return _joined(block, found, len(self.variables))
+
+    def _piece(self, block: Block) -> Findings:
+        """Rows of one segment."""
+        rows = self._intake.read(block.values)
+        opinions = [detector.score(rows) for detector in self._detectors]
+        judged = self._vote.judge(rows, opinions)
+        details = self._reporter.report(block, rows, opinions, judged)
+        triggers: list[Trigger] = []
+        rankings: list[Ranking] = []
+        if self.settings.causes.enabled:
+            triggers, rankings = self._causes.step(block, judged.verdicts, judged.guilt)
+        self._pending.add(rows, judged.weights)
+        if self._pending.is_complete:
+            learned, weights = self._pending.take()
+            for detector in self._detectors:
+                detector.learn(learned, weights)
+        self._rows += len(block)
+        normal = (judged.weights == 1.0) & (np.arange(rows.first, self._rows) >= self.settings.warmup_rows)
+        return Findings(
+            block.times, judged.published, judged.verdicts, judged.guilt, normal, details, triggers, rankings
+        )
+
+    def state(self) -> State:
+        """Everything that the next row's findings depend on, as named arrays."""
+        parts: State = {"rows": np.array(self._rows)}
+        for name, room in self._rooms().items():
+            parts |= nested(name, room.state())
+        return parts
+
+    def load_state(self, state: State) -> None:
+        """Continue where the state was taken, bit for bit. KeyError or ValueError if it is another monitor's."""
+        self._rows = int(state["rows"])
+        for name, room in self._rooms().items():
+            room.load_state(part(name, state))
+
+    def _rooms(self) -> dict[str, Any]:
+        detectors = {f"detectors/{detector.name}": detector for detector in self._detectors}
+        own = {"intake": self._intake, "vote": self._vote, "pending": self._pending, "causes": self._causes}
+        return {**own, **detectors}
+
+
+def _joined(block: Block, found: list[Findings], variables: int) -> Findings:
+    """The findings of a block's pieces as the block's."""
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        none = np.zeros(0, dtype=np.bool_)
+        return Findings(block.times, np.zeros(0), none, np.zeros((0, variables)), none.copy())
+    return Findings(
+        block.times,
+        np.concatenate([f.scores for f in found]),
+        np.concatenate([f.verdicts for f in found]),
+        np.concatenate([f.variable_scores for f in found]),
+        np.concatenate([f.normal for f in found]),
+        [verdict for f in found for verdict in f.details],
+        [trigger for f in found for trigger in f.triggers],
+        [ranking for f in found for ranking in f.rankings],
+    )

@@ -1,0 +1,70 @@
+"""The options of a monitor, one set of defaults for every system, and the presets that choose its detectors.
+
+Plain types in frozen dataclasses, so that a config file converts into them by reflection. The parts' own options stand
+beside the parts.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from detectors.causes.settings import CausesSettings
+from detectors.combine.attribution import AttributionSettings
+from detectors.combine.calibration import CalibrationSettings
+from detectors.combine.evidence import EvidenceSettings
+from detectors.combine.guard import GuardSettings
+from detectors.combine.line import LineSettings
+from detectors.intake import IntakeSettings
+from detectors.online.registry import DetectorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Which detectors run, which of them vote for the whole row, and by which rule; calibrated, damped and guarded?"""
+
+    detectors: tuple[str, ...]
+    voters: tuple[str, ...]
+    rule: str
+    own_learning: bool = False  # the detectors' own: no guard
+
+
+PRESETS: dict[str, Preset] = {
+    "team": Preset(("ewma",), ("ewma",), "weighted"),
+    "rola": Preset(("ewma",), ("ewma",), "weighted", own_learning=True),
+    "majority": Preset(("ewma",), ("ewma",), "majority"),
+    "full": Preset(("ewma",), ("ewma",), "weighted"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """Everything about one system's monitor.
+
+    preset: team = the default, whatever measured best; rola = the paper's system alone, RePAD2 and polling; majority =
+        several detectors inside each variable, then polling; full = the team, and all others as reported voters.
+    rule: overrides the preset's rule.
+    warmup_rows: rows before the first verdict.
+    smoothing: weight of a new row in the published score; the verdict is made of the unsmoothed one.
+    """
+
+    preset: Literal["team", "rola", "majority", "full"] = "team"
+    rule: Literal["weighted", "majority", "polling", "any"] | None = None
+    warmup_rows: int = 50
+    smoothing: float = 0.5
+    detectors: DetectorSettings = field(default_factory=DetectorSettings)
+    intake: IntakeSettings = field(default_factory=IntakeSettings)
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
+    evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
+    line: LineSettings = field(default_factory=LineSettings)
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    attribution: AttributionSettings = field(default_factory=AttributionSettings)
+    causes: CausesSettings = field(default_factory=CausesSettings)
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
+        if self.rule not in (None, "weighted", "majority", "polling", "any"):
+            raise ValueError(f"rule must be one of weighted, majority, polling, any, got {self.rule!r}")
+        if self.warmup_rows < 1:
+            raise ValueError(f"warmup_rows must be at least 1, got {self.warmup_rows}")
+        if not 0 < self.smoothing <= 1:
+            raise ValueError(f"smoothing must be above 0 and at most 1, got {self.smoothing}")
