@@ -61,7 +61,7 @@ class TlsSettings:
 
 @dataclass(frozen=True, slots=True)
 class SaslSettings:
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     username: str = ""
     password: Secret = field(default="", repr=False)
 
@@ -73,7 +73,8 @@ class ConsumerSettings:
     topics: tuple[str, ...] = ("telemetry.metrics.v1",)
     group: str = "tocsin"
     instance_id: str = "auto"  # static membership; auto: the host's name, empty: none
-    start: Literal["earliest", "latest"] = "earliest"  # without a snapshot and a commit, or if the offset is gone
+    start: Literal["earliest", "latest"] = "earliest"  # of a partition without a snapshot and a commit
+    on_missing_offset: Literal["earliest", "latest", "fail"] = "earliest"  # its offset is gone (retention, a new topic)
     session_timeout: Seconds = 10.0
     heartbeat_interval: Seconds = 1.0
     max_poll_interval: Seconds = 300.0
