@@ -1,0 +1,194 @@
+"""Connecting to Kafka: one place for what kafka-python does otherwise than one would expect.
+
+Whatever is wrong with a connection (a password, a port, a certificate, a name that does not resolve), the client tries
+again until its time is up and then says only "Unable to bootstrap"; the reason stands in its log alone. So
+:func:`connect` listens to that log, and :func:`tame` keeps the log itself readable: in an outage of a minute the client
+writes some 500 lines.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kafka.errors import KafkaConfigurationError, KafkaError
+from kafka.net.compat import KafkaNetClient
+
+from stream.errors import ConfigError, DependencyError
+from stream.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+Client = TypeVar("Client")
+
+# With the client's own 30 s it is back up to 30 s after the broker is; with 1 s, 1.5 s after.
+RECONNECT_MS = 1_000
+# New partitions and topics are seen after 30 s instead of 5 minutes.
+METADATA_MS = 30_000
+HINTS = {
+    "socket disconnected": "wrong security_protocol for that port, or wrong mechanism, user or password?",
+    "ECONNREFUSED": "nothing listens on that port",
+    "IllegalSaslState": "the port does not ask for SASL: is security_protocol right?",
+    "UNEXPECTED_EOF": "the port does not speak TLS: is security_protocol right?",
+}
+QUIET_S = 60.0
+
+
+def connect(client: Callable[..., Client], settings: KafkaSettings, **options: Any) -> Client:
+    """A connected client (KafkaConsumer, KafkaProducer, KafkaAdminClient), or an error within connect_timeout.
+
+    Raises ConfigError for options the client refuses and files that are not there, DependencyError with the reason
+    from the client's log if the cluster does not answer or does not take us.
+    """
+    tame()
+    made: list[KafkaNetClient] = []
+
+    def network(**chosen: Any) -> KafkaNetClient:
+        made.append(KafkaNetClient(**chosen))
+        return made[-1]
+
+    connection = connection_options(settings)
+    with _reasons() as reasons:
+        try:
+            return client(**connection, **options, kafka_client=network)
+        except (
+            KafkaConfigurationError,
+            ValueError,
+            TypeError,
+            RuntimeError,
+        ) as error:  # an address, a codec, an option
+            _close(made)
+            raise ConfigError(f"Kafka client at {_names(settings)}: {error}") from error
+        except KafkaError as error:
+            _close(made)
+            raise DependencyError(f"Kafka at {_names(settings)}: {_reason(reasons, error)}") from error
+
+
+def connection_options(settings: KafkaSettings) -> dict[str, Any]:
+    """What each of the clients is given. Raises ConfigError if a TLS file is not there.
+
+    Never api_version: with it a wrong password is a consumer that reads nothing and says nothing.
+    """
+    return {
+        "bootstrap_servers": list(settings.bootstrap_servers),
+        "client_id": settings.client_id,
+        "bootstrap_timeout_ms": milliseconds(settings.connect_timeout),
+        "request_timeout_ms": milliseconds(settings.request_timeout),
+        "reconnect_backoff_max_ms": RECONNECT_MS,
+        "metadata_max_age_ms": METADATA_MS,
+        "security_protocol": settings.security_protocol,
+        **(_tls(settings) if settings.security_protocol.endswith("SSL") else {}),
+        **(_sasl(settings) if settings.security_protocol.startswith("SASL") else {}),
+    }
+
+
+def warn_if_open(settings: KafkaSettings) -> None:
+    """Say once at start if what we send could be read on its way: no TLS, and not to this host."""
+    if settings.security_protocol.endswith("SSL"):
+        return
+    for server in settings.bootstrap_servers:
+        host = server.rpartition(":")[0] or server
+        if not _is_loopback(host):
+            log.warning("connection to Kafka is not encrypted", extra={"server": server})
+
+
+def tame() -> None:
+    """Send the client's log through ours: warnings and errors, each once a minute, with the number left out."""
+    client = logging.getLogger("kafka")
+    if any(isinstance(handler, _OncePerMinute) for handler in client.handlers):
+        return
+    client.addHandler(_OncePerMinute())
+    client.setLevel(logging.WARNING)
+    client.propagate = False
+    logging.getLogger("kafka.net.sasl").setLevel(logging.ERROR)  # "in the clear" at each connection: see warn_if_open
+
+
+def milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _tls(settings: KafkaSettings) -> dict[str, Any]:
+    tls = settings.tls
+    files = {"ssl_cafile": tls.ca_file, "ssl_certfile": tls.cert_file, "ssl_keyfile": tls.key_file}
+    for name, file in files.items():
+        if file and not Path(file).is_file():
+            raise ConfigError(f"kafka.tls: {name.removeprefix('ssl_')} must be a file that exists, got {file}")
+    given = {name: file for name, file in files.items() if file}
+    return {**given, "ssl_password": tls.key_password or None, "ssl_check_hostname": tls.check_hostname}
+
+
+def _sasl(settings: KafkaSettings) -> dict[str, Any]:
+    sasl = settings.sasl
+    if not sasl.username or not sasl.password:
+        raise ConfigError(f"kafka.sasl: {settings.security_protocol} needs a username and a password")
+    return {
+        "sasl_mechanism": sasl.mechanism,
+        "sasl_plain_username": sasl.username,
+        "sasl_plain_password": sasl.password,
+    }
+
+
+class _OncePerMinute(logging.Handler):
+    """Passes on one record a minute of each message, and one of all that a lost connection makes the client say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since: dict[str, tuple[float, int]] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:  # by any of the client's threads, under the handler's lock
+        is_network = record.name.startswith(("kafka.net", "kafka.cluster"))
+        key, now = "network" if is_network else f"{record.name} {record.msg}", time.monotonic()
+        since, left_out = self._since.get(key, (-QUIET_S, 0))
+        if now - since < QUIET_S:
+            self._since[key] = since, left_out + 1
+            return
+        self._since[key] = now, 0
+        log.warning("Kafka client", extra={"said": record.getMessage(), "by": record.name, "left_out": left_out})
+
+
+@contextmanager
+def _reasons() -> Iterator[list[str]]:
+    """Collects why connections failed while the block runs; the caller's error says it, so the log need not."""
+    found: list[str] = []
+
+    class Collect(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            arguments = record.args if isinstance(record.args, tuple) else ()
+            found.extend(str(argument) for argument in arguments if isinstance(argument, Exception))
+
+    net, collect = logging.getLogger("kafka.net"), Collect(logging.WARNING)
+    net.addHandler(collect)
+    net.propagate = False
+    try:
+        yield found
+    finally:
+        net.propagate = True
+        net.removeHandler(collect)
+
+
+def _reason(reasons: list[str], error: Exception) -> str:
+    """The first reason that is not a mere consequence: repeats of a refused password only say "disconnected"."""
+    vague = ("socket disconnected", "RequestTimedOut", "Unable to bootstrap")
+    telling = [reason for reason in reasons if not any(word in reason for word in vague)]
+    reason = (telling or reasons or [f"no answer ({error})"])[0]
+    return next((f"{reason} ({hint})" for part, hint in HINTS.items() if part in reason), reason)
+
+
+def _close(made: list[KafkaNetClient]) -> None:
+    """A client whose constructor fails leaves its IO thread running and connecting: end it."""
+    for network in made:
+        network.close()
+
+
+def _names(settings: KafkaSettings) -> str:
+    return ",".join(settings.bootstrap_servers)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
