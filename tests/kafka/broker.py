@@ -1,0 +1,251 @@
+"""A real Apache Kafka broker on free loopback ports, for the tests and for `make kafka`.
+
+    with Broker() as broker:
+        ... broker.servers ...        # plain;  broker.sasl_servers: USER and PASSWORD by SASL PLAIN
+        broker.kill(); broker.start() # the same ports, the same data
+
+One node is broker and controller. Its jars are fetched by Maven into build/kafka once, its data folder is a temporary
+one. Ready about 2 s after start; nothing is left behind, not even when the owner is killed (see keeper.py).
+"""
+
+import fcntl
+import functools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from keeper import Keeper
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE.parents[1] / "build" / "kafka"
+USER, PASSWORD = "tocsin", "tocsin-secret"
+READY = "Kafka Server started"
+JVM = ("-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+INSTALL = "install Java 17 and Maven (Debian: openjdk-17-jre-headless maven), or set TOCSIN_TEST_KAFKA=host:port"
+
+# The short sessions make a killed broker ready in 3 s instead of 12, the short delays a group in none instead of 3 s.
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAIN://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAIN://127.0.0.1:{plain},SASL://127.0.0.1:{sasl}
+listener.security.protocol.map=PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAIN
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+user_{user}="{password}";
+log.dirs={data}
+auto.create.topics.enable=false
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=100
+log.cleaner.backoff.ms=500
+log.initial.task.delay.ms=500
+log.retention.check.interval.ms=1000
+"""
+
+LOGGING = """\
+status=error
+appender.out.type=Console
+appender.out.name=out
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=%d %p %c{1} %m%n
+rootLogger.level=warn
+rootLogger.appenderRef.out.ref=out
+logger.server.name=kafka.server.KafkaRaftServer
+logger.server.level=info
+"""
+
+
+def missing() -> str | None:
+    """What this machine lacks to run a broker, or None."""
+    try:
+        version = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr
+    except (OSError, subprocess.CalledProcessError):
+        return "java"
+    major = re.search(r'version "(\d+)', version)
+    if major is None or int(major[1]) < 17:
+        return f"Java 17 or later (found {version.splitlines()[0]})"
+    return None if shutil.which("mvn") or _fetched() else "mvn"
+
+
+class Broker:
+    """One broker; start, stop, kill and start again keep its ports and its data until it is closed."""
+
+    def __init__(self) -> None:
+        fetch()
+        self._keeper = Keeper()
+        self._directory = Path(tempfile.mkdtemp(prefix="tocsin-kafka-"))
+        self._keeper.keep(self._directory)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_before = False
+        shutil.copytree(BUILD / "formatted", self._directory / "data")
+        self._choose_ports()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def servers(self) -> str:
+        return f"127.0.0.1:{self._ports['plain']}"
+
+    @property
+    def sasl_servers(self) -> str:
+        return f"127.0.0.1:{self._ports['sasl']}"
+
+    @property
+    def log(self) -> Path:
+        return self._directory / "broker.log"
+
+    def start(self, *, timeout_s: float = 60.0) -> None:
+        """Start it and wait until it is ready. A port taken in the meantime means other ports, on the first start."""
+        for _ in range(3):
+            if self._try_start(timeout_s):
+                self._started_before = True
+                return
+            if self._started_before or "Address already in use" not in self.log.read_text():
+                break
+            self._choose_ports()
+        raise RuntimeError(f"the Kafka broker did not start:\n{self.log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        """As an operator would: SIGTERM, and wait (about half a second)."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a power cut would: SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it and remove its data. SIGKILL, as nobody will read them again."""
+        self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._keeper.close()
+
+    def _try_start(self, timeout_s: float) -> bool:
+        with self.log.open("ab") as log:
+            seen = log.tell()
+            command = ["java", *JVM, *_logging(self._directory), "-cp", _classpath(), "kafka.Kafka"]
+            self._process = subprocess.Popen(
+                [*command, str(self._directory / "server.properties")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the owner, who then ends us
+            )
+        self._keeper.keep(self._process.pid)
+        if self._wait_until_ready(seen, timeout_s):
+            return True
+        self.kill()
+        return False
+
+    def _wait_until_ready(self, seen: int, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while self._process and self._process.poll() is None and time.monotonic() < deadline:
+            with self.log.open("rb") as log:
+                log.seek(seen)
+                if READY.encode() in log.read():
+                    return True
+            time.sleep(0.02)
+        return False
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._keeper.release(process.pid)
+
+    def _choose_ports(self) -> None:
+        self._ports = dict(zip(("plain", "sasl", "controller"), free_ports(3), strict=True))
+        text = PROPERTIES.format(data=self._directory / "data", user=USER, password=PASSWORD, **self._ports)
+        (self._directory / "server.properties").write_text(text)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listened on a moment ago."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def fetch() -> None:
+    """Fetch the jars and format one empty data folder, unless build/kafka has them for this pom. Safe in parallel."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _fetched():
+            return
+        shutil.rmtree(BUILD / "jars", ignore_errors=True)
+        _run(
+            "mvn", "-q", "-B", "-f", str(_pom()), "dependency:copy-dependencies", f"-DoutputDirectory={BUILD / 'jars'}"
+        )
+        _format()
+        shutil.copy(_pom(), BUILD / "fetched.xml")
+
+
+def _format() -> None:
+    """An empty data folder, as StorageTool makes it: copied for each broker it saves a second of Java at each start."""
+    target = BUILD / "formatted"
+    shutil.rmtree(target, ignore_errors=True)
+    properties = BUILD / "format.properties"
+    ports = {"plain": 1, "sasl": 2, "controller": 3}
+    properties.write_text(PROPERTIES.format(data=target, user=USER, password=PASSWORD, **ports))
+    tool = ["java", *JVM, *_logging(BUILD), "-cp", _classpath(), "kafka.tools.StorageTool"]
+    cluster = _run(*tool, "random-uuid").split()[-1]
+    _run(*tool, "format", "-t", cluster, "-c", str(properties))
+
+
+def _fetched() -> bool:
+    mark = BUILD / "fetched.xml"
+    return mark.exists() and mark.read_bytes() == _pom().read_bytes()
+
+
+def _pom() -> Path:
+    return HERE / "pom.xml"
+
+
+@functools.cache
+def _classpath() -> str:
+    return str(BUILD / "jars" / "*")
+
+
+def _logging(directory: Path) -> list[str]:
+    file = directory / "log4j2.properties"
+    file.write_text(LOGGING)
+    return [f"-Dlog4j2.configurationFile={file}"]
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command[:3])} ... failed:\n{(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout
