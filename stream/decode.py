@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from stream.event_time import Unit, from_number, from_text
+from stream.event_time import TimeStyle, Unit, from_number, from_text
 from stream.sources.protocol import Readings, Reject
 
 REASONS = (
@@ -100,6 +100,16 @@ class Decoder:
             except RejectedError as error:
                 rejects.append(Reject(error.reason, error.detail, partition, raw.offset, raw.key, raw.value))
         return [_readings(system, partition, run) for system, rows in runs.items() for run in rows], rejects
+
+    def style_of(self, messages: Iterable[Raw]) -> TimeStyle:
+        """How the first good one of the messages writes its time."""
+        for raw in messages:
+            try:
+                ts = self._parse(raw.value).ts
+                return TimeStyle.of(ts) if isinstance(ts, str) else TimeStyle(self._unit)
+            except (RejectedError, ValueError):
+                continue
+        return TimeStyle(self._unit)
 
     def _add(self, runs: dict[str, list[_Run]], raw: Raw) -> None:
         message = self._parse(raw.value)
