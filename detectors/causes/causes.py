@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from detectors.block import Block, BoolArray, FloatArray, State
-from detectors.causes.explain import deviation_ranking
 from detectors.causes.graph import CausalGraph
+from detectors.causes.ranking import plain_ranking as deviation_ranking
 from detectors.causes.settings import CausesSettings
 from detectors.findings import Ranking, Trigger
 

@@ -5,9 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from detectors.block import FloatArray, IntArray
-from detectors.causes.graph import CausalGraph, entity_of
-from detectors.causes.settings import CausesSettings
-from detectors.findings import Cause, Ranking
+from detectors.causes.deviation import peer_groups
+from detectors.causes.evidence import Window, gather
+from detectors.causes.graph import CausalGraph
+from detectors.causes.ranking import plain_ranking, ranked, suspects
+from detectors.causes.settings import CausesSettings, EvidenceSettings
+from detectors.findings import Ranking
+
+FEWEST_ROWS = 8  # before the change
 
 
 def explain(
@@ -21,27 +26,33 @@ def explain(
 ) -> Ranking:
     """Rank the causes of what happened at the time `at` (ns). Rows after it may be used.
 
-    times: (T,) ns.  values: (T, D), NaN = not there.
-    Raises ValueError if fewer than 8 rows precede `at` or none follows.
+    times: (T,) ns.  values: (T, D), NaN = not there. The last row always counts as after, so that a time past the end
+    asks about the end. Raises ValueError if fewer than 8 rows precede `at`.
     """
-    split = int(np.searchsorted(times, at))
-    if split < 8 or split == len(times):
-        raise ValueError(f"at must leave 8 rows before it and one after, got {split} and {len(times) - split}")
-    causes = deviation_ranking(values[:split], values[split:], variables)
-    edges = graph.edges() if graph is not None else ()
-    return Ranking(at, "trigger", at, int(times[-1]), 0, causes, causes, edges, True, True, 0.0)
-
-
-def deviation_ranking(before: FloatArray, after: FloatArray, variables: Sequence[str]) -> tuple[Cause, ...]:
-    """The plain baseline: largest |z|, best first."""
-    present = np.isfinite(before)
-    count = np.maximum(present.sum(0), 1)
-    mean = np.where(present, before, 0.0).sum(0) / count
-    sd = np.sqrt(np.where(present, (before - mean) ** 2, 0.0).sum(0) / count)
-    sd = np.where(sd > 0, sd, np.maximum(np.abs(mean), 1.0) * 1e-3)
-    z = np.where(np.isfinite(after), np.abs(after - mean) / sd, 0.0).max(0)
-    total = max(float(z.sum()), 1e-300)
-    return tuple(
-        Cause(entity_of(variables[i]), variables[i], float(z[i]), float(z[i]) / total, {"deviation": float(z[i])})
-        for i in np.argsort(-z, kind="stable")
+    split = min(int(np.searchsorted(times, at)), len(times) - 1)
+    if split < FEWEST_ROWS:
+        raise ValueError(f"at must leave at least {FEWEST_ROWS} rows before it, got {split}")
+    window = told_window(values, split, settings.evidence)
+    evidence = gather(window, peer_groups(variables), settings.evidence)
+    parents = graph.adjacency() if graph is not None and len(graph) else None
+    found = suspects(evidence, parents)
+    return Ranking(
+        opened=at,
+        opened_by="trigger",
+        onset=at,
+        time=int(times[split + len(window.after) - 1]),
+        revision=0,
+        causes=ranked(found, variables),
+        baseline_causes=plain_ranking(window.before, window.after, variables),
+        edges=graph.edges() if graph is not None else (),
+        converged=True,
+        ended=True,
+        confidence=0.0,
     )
+
+
+def told_window(values: FloatArray, split: int, settings: EvidenceSettings) -> Window:
+    """The rows around row `split`; the last quarter before it, at most guard_rows, is no baseline: told times are
+    late more often than not."""
+    guard = min(settings.guard_rows, split // 4)
+    return Window(values[: split - guard], values[split - guard : split], values[split : split + settings.rows_after])

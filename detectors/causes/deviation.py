@@ -1,0 +1,96 @@
+"""How far variables stray from their baseline: a scale that keeps every column, and the plain deviation.
+
+Dropping constant or quiet columns by hand decides most published comparisons. Here every column stays, and its scale
+carries a floor taken from its peers: the same metric of other entities. A change that is small against what differs
+between entities anyway is no news. (Ours; measured against floors from the level, the quantisation step, the noise of
+differences and the drift of block means, all of which lose.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.block import BoolArray, FloatArray, IntArray
+
+FROZEN_JUMP = 500.0  # the |z| of a column that was constant, has no peers, and changes: large, of no known size
+PEERS = 3  # a floor needs at least so many columns of one metric
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What was normal: center (D,) medians, scale (D,) > 0, and frozen (D,) columns that give no scale at all."""
+
+    center: FloatArray
+    scale: FloatArray
+    constant: BoolArray
+    frozen: BoolArray
+
+
+def peer_groups(variables: Sequence[str]) -> IntArray:
+    """(D,) a group number for each variable: the same metric name (text after the last dot); -1 without a dot.
+
+    >>> peer_groups(["a.cpu", "b.cpu", "a.mem", "wind"]).tolist()
+    [0, 0, 1, -1]
+    """
+    numbers: dict[str, int] = {}
+    metrics = [name.rpartition(".")[2] if "." in name else None for name in variables]
+    return np.array([-1 if m is None else numbers.setdefault(m, len(numbers)) for m in metrics], dtype=np.int64)
+
+
+def fit_baseline(rows: FloatArray, groups: IntArray, *, peer_floor: float) -> Baseline:
+    """The baseline of rows (N, D), NaN = missing: s = max(sd, range / 6) + peer_floor * MAD of the peers' medians.
+
+    A column with no reading at all is frozen at 0. O(N D log N).
+    """
+    center, spread, width = _center_and_spread(rows)
+    floor = peer_floor * _peer_spread(center, groups)
+    scale = spread + floor
+    frozen = scale <= 0.0
+    return Baseline(center, np.where(frozen, 1.0, scale), width == 0.0, frozen)
+
+
+def _center_and_spread(rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    present = np.isfinite(rows)
+    seen = present.any(axis=0)
+    count = np.maximum(present.sum(axis=0), 1)
+    ordered = np.sort(np.where(present, rows, np.inf), axis=0)  # missing cells last
+    columns = np.arange(rows.shape[1])
+    low, high = ordered[(count - 1) // 2, columns], ordered[count // 2, columns]
+    center = np.where(seen, 0.5 * (low + high), 0.0)
+    offsets = np.where(present, rows - center, 0.0)
+    mean = offsets.sum(axis=0) / count
+    deviation = np.sqrt(np.where(present, (offsets - mean) ** 2, 0.0).sum(axis=0) / count)
+    width = np.where(seen, ordered[count - 1, columns] - ordered[0, columns], 0.0)
+    return center, np.where(width > 0.0, np.maximum(deviation, width / 6.0), 0.0), width
+
+
+def _peer_spread(center: FloatArray, groups: IntArray) -> FloatArray:
+    """(D,) median absolute deviation of the centers within each group of peers; 0 for groups too small."""
+    spread = np.zeros(len(center))
+    for group in range(int(groups.max(initial=-1)) + 1):
+        peers = np.flatnonzero(groups == group)
+        if len(peers) >= PEERS:
+            levels = center[peers]
+            spread[peers] = np.median(np.abs(levels - np.median(levels)))
+    return spread
+
+
+def standardise(rows: FloatArray, baseline: Baseline) -> FloatArray:
+    """(T, D) deviations in units of the scale; a missing cell deviates by 0, by policy: it is evidence of nothing."""
+    offsets = rows - baseline.center
+    jump = np.where(np.abs(offsets) > 1e-12 * np.abs(baseline.center), FROZEN_JUMP * np.sign(offsets), 0.0)
+    z = np.where(baseline.frozen, jump, offsets / baseline.scale)
+    return np.where(np.isfinite(rows), z, 0.0)
+
+
+def strength(z: FloatArray) -> FloatArray:
+    """(D,) one size for deviations (T, D): sqrt(max * mean) of |z|, between a spike and a lasting shift."""
+    size = np.abs(z)
+    return np.asarray(np.sqrt(size.max(axis=0) * size.mean(axis=0)))
+
+
+def first_row(z: FloatArray, *, over: float) -> IntArray:
+    """(D,) the first row of z (T, D) where |z| exceeds `over`; T where none does."""
+    hot = np.abs(z) > over
+    return np.where(hot.any(axis=0), hot.argmax(axis=0), len(z))

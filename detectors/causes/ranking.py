@@ -1,0 +1,78 @@
+"""From evidence to a ranked list of causes, with or without a given graph; and the plain ranking beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.block import BoolArray, FloatArray
+from detectors.causes.blame import absorbed_blame, pass_to_broken
+from detectors.causes.evidence import Evidence
+from detectors.causes.graph import entity_of
+from detectors.causes.mechanism import broken_mechanisms
+from detectors.findings import Cause
+
+NOISE_FLOOR = 1.25  # of the evidence that enters the walk: what quiet variables show
+TIE_BREAK = 1e-6  # variables without blame stay in the order of their evidence
+LONGEST_LIST = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Scores (D,) and the parts (D,) they came from, by the names a reader sees in a cause's evidence."""
+
+    scores: FloatArray
+    parts: dict[str, FloatArray]
+
+
+def suspects(evidence: Evidence, parents: BoolArray | None) -> Suspects:
+    """Score every variable: by its evidence, moved along the given parents (D, D) where there are any."""
+    parts = {
+        "deviation": evidence.deviation,
+        "conditional": evidence.conditional,
+        "onset_rows": evidence.onset.astype(np.float64),
+        "level_shares": evidence.shares,
+    }
+    if parents is None:
+        return Suspects(evidence.total, parts)
+    broken = broken_mechanisms(evidence.before, evidence.between, evidence.after, parents)
+    audible = np.maximum(evidence.total - NOISE_FLOOR, 0.0)
+    blame = absorbed_blame(audible, broken, evidence.onset, parents)
+    blame = pass_to_broken(blame, broken, evidence.constant, parents)
+    return Suspects(blame + TIE_BREAK * evidence.total, {**parts, "broken_mechanism": broken, "blame": blame})
+
+
+def ranked(found: Suspects, variables: Sequence[str]) -> tuple[Cause, ...]:
+    """The variables as causes, best first, at most 50; an entity stands where its best variable does."""
+    order = np.argsort(-found.scores, kind="stable")[:LONGEST_LIST]
+    total = float(found.scores.sum()) or 1.0
+    return tuple(
+        Cause(
+            entity_of(variables[i]),
+            variables[i],
+            float(found.scores[i]),
+            float(found.scores[i]) / total,
+            {name: float(part[i]) for name, part in found.parts.items()},
+        )
+        for i in order
+    )
+
+
+def plain_ranking(before: FloatArray, after: FloatArray, variables: Sequence[str]) -> tuple[Cause, ...]:
+    """The baseline every ranking is compared with: the largest |z| after the change, by mean and standard deviation.
+
+    A constant column gets a thousandth of its level for a scale, so that it is not lost.
+    """
+    present = np.isfinite(before)
+    count = np.maximum(present.sum(axis=0), 1)
+    mean = np.where(present, before, 0.0).sum(axis=0) / count
+    scale = np.sqrt(np.where(present, (before - mean) ** 2, 0.0).sum(axis=0) / count)
+    least = np.where(mean == 0.0, 1.0, np.abs(mean)) * 1e-3
+    size = np.abs(after - mean) / np.where(scale > 1e-9 * least, scale, least)
+    z = np.where(np.isfinite(after), size, 0.0).max(axis=0)
+    return ranked(Suspects(z, {"deviation": z}), variables)
+
+
+def entities(causes: Sequence[Cause]) -> tuple[str, ...]:
+    """The entities of a list, each where it first appears."""
+    return tuple(dict.fromkeys(cause.entity for cause in causes))
