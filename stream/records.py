@@ -1,10 +1,17 @@
 """What leaves tocsin: verdicts, triggers and incidents as JSON documents (msgspec structs), with ids that are hashes of
 what they identify, so that a repeat is recognised downstream."""
 
+import dataclasses
 import hashlib
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
+import numpy as np
+
+from detectors.causes.graph import entity_of
+from detectors.findings import Cause, Edge, Ranking, Trigger, Verdict
 
 SCHEMA_VERSION = 1
 
@@ -37,8 +44,9 @@ class VerdictRecord(msgspec.Struct, tag_field="kind", tag="verdict", kw_only=Tru
     polled: list[dict[str, Any]]
     rules: dict[str, bool]
     incident_id: str | None = None
+    shadow: dict[str, float] = {}  # scores that had no vote: the autoencoder's, where it is known in time
     config_hash: str = ""
-    source: dict[str, Any] = {}
+    source: dict[str, Any] = {}  # partition and offset of the row
 
 
 class TriggerRecord(msgspec.Struct, tag_field="kind", tag="trigger", kw_only=True):
@@ -81,3 +89,87 @@ class IncidentRecord(msgspec.Struct, tag_field="kind", tag="incident", kw_only=T
 
 
 FindingRecord: TypeAlias = VerdictRecord | TriggerRecord | IncidentRecord
+
+
+def verdict_record(verdict: Verdict, *, system: str, ts: Time, severity: str, **fields: Any) -> VerdictRecord:
+    """fields: those of VerdictRecord that the verdict itself does not know."""
+    return VerdictRecord(
+        id=content_id("verdict", system, verdict.time),
+        system=system,
+        ts=ts,
+        severity=severity,
+        score=float(verdict.score),
+        votes=plain(verdict.votes),
+        contributions=plain(verdict.contributions),
+        polled=plain(verdict.polled),
+        rules=plain(verdict.rules),
+        **fields,
+    )
+
+
+def trigger_record(trigger: Trigger, *, system: str, ts: Time, incident_id: str | None) -> TriggerRecord:
+    return TriggerRecord(
+        id=content_id("trigger", system, trigger.time, trigger.detector),
+        system=system,
+        ts=ts,
+        detector=trigger.detector,
+        statistic=float(trigger.statistic),
+        threshold=float(trigger.threshold),
+        calibrated=bool(trigger.calibrated),
+        incident_id=incident_id,
+    )
+
+
+def ranking_fields(ranking: Ranking, *, causes: int | None = None, edges: int | None = None) -> dict[str, Any]:
+    """The fields of an IncidentRecord that a ranking fills. At most so many entities and edges are kept; None: all."""
+    kept, baseline = leading(ranking.causes, causes), leading(ranking.baseline_causes, causes)
+    return {
+        "causes": plain(kept),
+        "baseline_causes": plain(baseline),
+        "graph": graph_document(_about(ranking.edges, {c.entity for c in (*kept, *baseline)})[:edges]),
+        "converged": bool(ranking.converged),
+        "confidence": plain(ranking.confidence),
+        "note": ranking.note,
+    }
+
+
+def leading(causes: Sequence[Cause], entities: int | None) -> list[Cause]:
+    """The best causes, as many as name so many entities."""
+    seen: set[str] = set()
+    kept = []
+    for cause in causes:
+        seen.add(cause.entity)
+        if entities is not None and len(seen) > entities:
+            break
+        kept.append(cause)
+    return kept
+
+
+def graph_document(edges: Sequence[Edge]) -> dict[str, Any]:
+    """Nodes and edges of a causal graph."""
+    nodes = sorted({name for edge in edges for name in (edge.cause, edge.effect)})
+    return {"nodes": nodes, "edges": plain(edges)}
+
+
+def _about(edges: Sequence[Edge], entities: set[str]) -> list[Edge]:
+    """The strongest edges first, those that touch the entities before the others."""
+    touches = [any(name in entities or entity_of(name) in entities for name in (e.cause, e.effect)) for e in edges]
+    order = sorted(range(len(edges)), key=lambda place: (not touches[place], -abs(edges[place].weight)))
+    return [edges[place] for place in order]
+
+
+def plain(thing: Any) -> Any:
+    """Dataclasses, mappings, sequences and numbers as what JSON knows; what is not finite becomes None.
+
+    >>> plain({"a": (np.float64(1.5), float("nan"), np.bool_(True))})
+    {'a': [1.5, None, True]}
+    """
+    if dataclasses.is_dataclass(thing):
+        return {field.name: plain(getattr(thing, field.name)) for field in dataclasses.fields(thing)}
+    if isinstance(thing, Mapping):
+        return {str(name): plain(item) for name, item in thing.items()}
+    if isinstance(thing, tuple | list):
+        return [plain(item) for item in thing]
+    if isinstance(thing, np.generic):
+        thing = thing.item()
+    return None if isinstance(thing, float) and not math.isfinite(thing) else thing

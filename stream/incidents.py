@@ -1,0 +1,251 @@
+"""Incidents of one system: opened by the first verdict or trigger, resolved once it is quiet and explained.
+
+A deterministic state machine in the system's rows: however they are cut into blocks, the same records come out.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from detectors.block import IntArray
+from detectors.findings import Findings, Ranking, Trigger, Verdict
+from stream.records import (
+    FindingRecord,
+    IncidentRecord,
+    Time,
+    content_id,
+    ranking_fields,
+    trigger_record,
+    verdict_record,
+)
+from stream.settings import IncidentSettings
+
+Event = Verdict | Trigger | Ranking
+
+
+class Fired(msgspec.Struct):
+    """The first trigger of an incident."""
+
+    ts: int
+    statistic: float
+    threshold: float
+
+
+class Incident(msgspec.Struct):
+    """An incident that is open. Times are ns, rows count from the system's first."""
+
+    opened: int
+    opened_by: str
+    updated: int
+    last_active: int  # row of the newest verdict or trigger
+    score: float = 0.0
+    verdicts: int = 0
+    trigger: Fired | None = None
+
+
+class Episode(msgspec.Struct):
+    """What root-cause analysis said last: the fields of an incident record, its times still in ns."""
+
+    onset: int
+    fields: dict[str, Any]
+    ended_row: int | None = None
+
+
+class _Saved(msgspec.Struct):
+    row: int
+    last: int | None
+    tick: int | None
+    incident: Incident | None
+    episode: Episode | None
+
+
+class Incidents:
+    """Follows the findings of one system row by row.
+
+    format_time: ns to the time as records show it.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        settings: IncidentSettings,
+        *,
+        partition: str = "",
+        config_hash: str = "",
+        format_time: Callable[[int], Time],
+    ) -> None:
+        self._system = system
+        self._settings = settings
+        self._partition = partition
+        self._config_hash = config_hash
+        self._format = format_time
+        self._row = 0  # rows followed so far
+        self._last: int | None = None  # time of the newest row, and its distance to the one before
+        self._tick: int | None = None
+        self._incident: Incident | None = None
+        self._episode: Episode | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._incident is not None
+
+    def follow(
+        self, findings: Findings, offsets: IntArray, *, shadow: Mapping[int, float] | None = None
+    ) -> list[FindingRecord]:
+        """The records of the next rows. offsets: (T,) of the rows; shadow: scores without a vote, by the row's time."""
+        records: list[FindingRecord] = []
+        opinions = shadow or {}
+        for place, event in self._events(findings):
+            self._settle(place, findings.times, records)
+            if event is None:
+                self._resolve(place - 1, findings.times, records, "no rows came for a long time")
+            elif isinstance(event, Verdict):
+                records.extend(self._verdict(event, place, int(offsets[place]), opinions.get(int(event.time))))
+            elif isinstance(event, Trigger):
+                records.extend(self._trigger(event, place))
+            else:
+                records.extend(self._ranking(event, place))
+        self._settle(len(findings.times), findings.times, records)
+        self._advance(findings.times)
+        return records
+
+    def finish(self) -> list[FindingRecord]:
+        """The input ended: where an open incident stands."""
+        return [] if self._incident is None or self._last is None else [self._record("update", self._last)]
+
+    def _events(self, findings: Findings) -> list[tuple[int, Event | None]]:
+        """(place in the block, what happened there) in order; None is a long silence before the row."""
+        found: list[tuple[int, int, Event | None]] = [(place, 0, None) for place in self._silences(findings.times)]
+        kinds: tuple[Sequence[Event], ...] = (findings.triggers, findings.details, findings.rankings)
+        for order, events in enumerate(kinds, start=1):
+            for event in events:
+                place = int(np.searchsorted(findings.times, event.time))
+                found.append((min(place, len(findings.times) - 1), order, event))
+        return [(place, event) for place, _, event in sorted(found, key=lambda item: item[:2])]
+
+    def _silences(self, times: IntArray) -> list[int]:
+        """Places of rows before which nothing came for many of the system's ticks."""
+        known = [] if self._last is None else [self._last]
+        if self._last is not None and self._tick is not None:
+            known = [self._last - self._tick, self._last]
+        gaps = np.diff(np.concatenate([np.array(known, dtype=np.int64), times]))
+        is_long = gaps[1:] > self._settings.max_gap_ticks * gaps[:-1]
+        return [int(place) + 2 - len(known) for place in np.flatnonzero(is_long)]
+
+    def _advance(self, times: IntArray) -> None:
+        known = [time for time in (self._last, *times[-2:].tolist()) if time is not None]
+        if len(known) > 1:
+            self._tick = known[-1] - known[-2]
+        if len(times):
+            self._last = known[-1]
+        self._row += len(times)
+
+    def _settle(self, place: int, times: IntArray, records: list[FindingRecord]) -> None:
+        """Resolve what became quiet before this place."""
+        if self._incident is None:
+            return
+        quiet = self._incident.last_active + self._settings.quiet_rows
+        if self._settings.wait_for_causes and self._episode is not None:
+            if self._episode.ended_row is None:
+                return
+            quiet = max(quiet, self._episode.ended_row)
+        if quiet < self._row + place:
+            self._resolve(quiet - self._row, times, records, "")
+
+    def _resolve(self, place: int, times: IntArray, records: list[FindingRecord], note: str) -> None:
+        """Close the incident at a row of this block, or at the last one before it."""
+        if self._incident is not None:
+            at = int(times[place]) if place >= 0 else (self._last or self._incident.updated)
+            records.append(self._record("resolved", at, note=note))
+        self._incident = self._episode = None
+
+    def _open(self, by: str, time: int, place: int) -> Incident:
+        self._incident = Incident(int(time), by, int(time), self._row + place)
+        if self._episode is not None and self._episode.ended_row is not None:
+            self._episode = None  # of something that is over
+        return self._incident
+
+    def _verdict(self, verdict: Verdict, place: int, offset: int, shadow: float | None) -> list[FindingRecord]:
+        incident, change = self._incident, ""
+        if incident is None and "verdict" in self._settings.opened_by:
+            incident, change = self._open("verdict", verdict.time, place), "open"
+        if incident is not None:
+            was = self._severity(incident.score)
+            incident.score = max(incident.score, float(verdict.score))
+            incident.verdicts += 1
+            incident.last_active = self._row + place
+            change = change or ("update" if self._severity(incident.score) != was else "")
+        record = verdict_record(
+            verdict,
+            system=self._system,
+            ts=self._format(verdict.time),
+            severity=self._severity(verdict.score),
+            incident_id=self._id(),
+            shadow={} if shadow is None else {"autoencoder": shadow},
+            config_hash=self._config_hash,
+            source={"partition": self._partition, "offset": offset},
+        )
+        return [self._record(change, verdict.time), record] if change else [record]
+
+    def _trigger(self, trigger: Trigger, place: int) -> list[FindingRecord]:
+        change = ""
+        if self._incident is None and "trigger" in self._settings.opened_by:
+            self._open("trigger", trigger.time, place)
+            change = "open"
+        if self._incident is not None:
+            self._incident.last_active = self._row + place
+            if self._incident.trigger is None:
+                self._incident.trigger = Fired(trigger.time, float(trigger.statistic), float(trigger.threshold))
+                change = change or "update"
+        ts = self._format(trigger.time)
+        record = trigger_record(trigger, system=self._system, ts=ts, incident_id=self._id())
+        return [self._record(change, trigger.time), record] if change else [record]
+
+    def _ranking(self, ranking: Ranking, place: int) -> list[FindingRecord]:
+        fields = ranking_fields(ranking, causes=self._settings.max_causes, edges=self._settings.max_edges)
+        self._episode = Episode(int(ranking.onset), fields, self._row + place if ranking.ended else None)
+        return [self._record("update", ranking.time)] if self._incident is not None else []
+
+    def _record(self, status: str, now: int, *, note: str = "") -> IncidentRecord:
+        incident = self._incident
+        if incident is None:
+            raise RuntimeError("no incident is open")
+        incident.updated = now
+        fields = dict(self._episode.fields) if self._episode else {}
+        if note:
+            fields["note"] = "; ".join(part for part in (fields.get("note", ""), note) if part)
+        fired = incident.trigger
+        return IncidentRecord(
+            id=self._id() or "",
+            system=self._system,
+            opened_at=self._format(incident.opened),
+            updated_at=self._format(now),
+            resolved_at=self._format(now) if status == "resolved" else None,
+            onset_at=self._format(self._episode.onset) if self._episode else None,
+            status=status,
+            severity=self._severity(incident.score),
+            opened_by=incident.opened_by,
+            score=incident.score,
+            verdicts=incident.verdicts,
+            trigger=None if fired is None else {**msgspec.to_builtins(fired), "ts": self._format(fired.ts)},
+            config_hash=self._config_hash,
+            **fields,
+        )
+
+    def _id(self) -> str | None:
+        return content_id("incident", self._system, self._incident.opened) if self._incident else None
+
+    def _severity(self, score: float) -> str:
+        return "critical" if score >= self._settings.critical_score else "warning"
+
+    def state(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        saved = _Saved(self._row, self._last, self._tick, self._incident, self._episode)
+        return msgspec.to_builtins(saved)  # type: ignore[no-any-return]
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        saved = msgspec.convert(state, _Saved)
+        self._row, self._last, self._tick = saved.row, saved.last, saved.tick
+        self._incident, self._episode = saved.incident, saved.episode
