@@ -3,7 +3,7 @@
 A deterministic state machine in the system's rows: however they are cut into blocks, the same records come out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec

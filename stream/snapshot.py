@@ -1,0 +1,220 @@
+"""State and input position of each partition on a local directory, atomically; no pickle.
+
+    DIRECTORY/<partition>/00000042/MANIFEST.json    schema version, config hash, position, checksums
+                                   0.json 0.npz     the first system: what JSON holds, and its arrays
+                                   1.json ...
+
+A snapshot is written under a temporary name, synced to the disk and renamed, so that it is there whole or not at all;
+the newest few are kept. One that turns out damaged is passed over, loudly, for the one before.
+"""
+
+import hashlib
+import io
+import json
+import logging
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from detectors.block import State
+from stream.errors import DependencyError, StateError
+from stream.pipeline import SystemState
+from stream.settings import SnapshotSettings
+
+SCHEMA_VERSION = 1
+MANIFEST = "MANIFEST.json"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One partition as it was after everything before the position was processed."""
+
+    position: int
+    systems: dict[str, SystemState]
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a save wrote."""
+
+    bytes: int
+    number: int
+
+
+class Snapshots:
+    """Writes and finds snapshots. config_hash: of the configuration that makes the state.
+
+    between: called after each step of a save with its name; tests stop a save there.
+    """
+
+    def __init__(
+        self,
+        settings: SnapshotSettings,
+        *,
+        config_hash: str,
+        between: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        self._root = Path(settings.directory)
+        self._settings = settings
+        self._config_hash = config_hash
+        self._between = between
+
+    def save(self, partition: str, position: int, systems: Mapping[str, SystemState]) -> Saved:
+        """Raises DependencyError if the disk does not take it; the snapshots before it stay as they were."""
+        folder = self._folder(partition)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            number = max(self._numbers(folder), default=0) + 1
+            temporary = folder / f".{number:08d}.writing"
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            size = self._write(temporary, partition, position, systems)
+            self._between("written")
+            temporary.rename(folder / f"{number:08d}")
+            _sync(folder)
+            self._between("renamed")
+            self._prune(folder)
+        except OSError as error:
+            raise DependencyError(f"cannot write a snapshot to {folder}: {error.strerror or error}") from error
+        return Saved(size, number)
+
+    def load(self, partition: str) -> Snapshot | None:
+        """The newest snapshot that is whole; None if there is none.
+
+        Raises StateError for a newer major version, for state of another configuration if settings say refuse, and if
+        all that is there is damaged.
+        """
+        folder = self._folder(partition)
+        damaged = []
+        for number in sorted(self._numbers(folder), reverse=True):
+            try:
+                return self._load(folder / f"{number:08d}", partition)
+            except _DamagedError as error:
+                damaged.append(f"{number:08d}: {error}")
+                log.error("snapshot damaged", extra={"partition": partition, "number": number, "reason": str(error)})
+        if damaged:
+            raise StateError(f"all snapshots in {folder} are damaged ({'; '.join(damaged)}); remove it to start fresh")
+        return None
+
+    def _folder(self, partition: str) -> Path:
+        return self._root / quote(partition, safe="")
+
+    def _numbers(self, folder: Path) -> list[int]:
+        return [int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()] if folder.is_dir() else []
+
+    def _write(self, folder: Path, partition: str, position: int, systems: Mapping[str, SystemState]) -> int:
+        files: dict[str, str] = {}
+        size = 0
+        for place, name in enumerate(systems):
+            parts = {f"{place}.json": _plain_bytes(name, systems[name]), f"{place}.npz": _pack(systems[name].arrays)}
+            for file, content in parts.items():
+                files[file] = _put(folder / file, content)
+                size += len(content)
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "config_hash": self._config_hash,
+            "partition": partition,
+            "position": position,
+            "files": files,
+        }
+        content = json.dumps(manifest, indent=1).encode()
+        _put(folder / MANIFEST, content)
+        _sync(folder)
+        return size + len(content)
+
+    def _load(self, folder: Path, partition: str) -> Snapshot | None:
+        manifest = _manifest(folder)
+        if manifest["schema_version"] != SCHEMA_VERSION:
+            found = manifest["schema_version"]
+            raise StateError(f"{folder} has schema version {found}; this version of tocsin reads {SCHEMA_VERSION}")
+        if manifest["config_hash"] != self._config_hash:
+            self._pass_over(folder, manifest["config_hash"], partition)
+            return None
+        contents = {name: _get(folder / name, checksum) for name, checksum in manifest["files"].items()}
+        try:
+            systems = dict(_system(contents, place) for place in range(len(contents) // 2))
+            return Snapshot(int(manifest["position"]), systems)
+        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise _DamagedError(repr(error)) from None
+
+    def _pass_over(self, folder: Path, found: str, partition: str) -> None:
+        if self._settings.other_config == "refuse":
+            raise StateError(
+                f"{folder} is of another configuration ({found}, this is {self._config_hash}); "
+                "snapshot.other_config: fresh starts without it"
+            )
+        extra = {"partition": partition, "theirs": found, "ours": self._config_hash}
+        log.warning("snapshot of another configuration, starting fresh", extra=extra)
+
+    def _prune(self, folder: Path) -> None:
+        for number in sorted(self._numbers(folder))[: -self._settings.keep]:
+            shutil.rmtree(folder / f"{number:08d}", ignore_errors=True)
+
+
+class _DamagedError(Exception):
+    """A snapshot that is not what was written."""
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        found = {name: manifest[name] for name in ("schema_version", "config_hash", "position", "files")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _DamagedError(f"{MANIFEST}: {error!r}") from None
+    return found
+
+
+def _system(contents: Mapping[str, bytes], place: int) -> tuple[str, SystemState]:
+    document = json.loads(contents[f"{place}.json"])
+    return document["system"], SystemState(document["state"], _unpack(contents[f"{place}.npz"]))
+
+
+def _plain_bytes(name: str, state: SystemState) -> bytes:
+    return json.dumps({"system": name, "state": state.plain}, allow_nan=False).encode()
+
+
+def _pack(arrays: State) -> bytes:
+    """An uncompressed .npz: state hardly compresses, and time matters more."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _unpack(content: bytes) -> State:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _put(path: Path, content: bytes) -> str:
+    """Write and sync; gives the checksum."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(content).hexdigest()
+
+
+def _get(path: Path, checksum: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _DamagedError(f"{path.name}: {error.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != checksum:
+        raise _DamagedError(f"{path.name}: the checksum differs")
+    return content
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
