@@ -1,4 +1,4 @@
-"""Bytes of messages to readings, or to a reject with its reason.
+"""Bytes of messages to readings, or to a reject with its reason; and readings back to a message.
 
 Two shapes are understood (JSON, UTF-8):
 
@@ -10,14 +10,15 @@ Two shapes are understood (JSON, UTF-8):
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from stream.event_time import TimeStyle, Unit, from_number, from_text
+from detectors.block import FloatArray
+from stream.event_time import TimeStyle, Unit, from_number, from_text, to_text
 from stream.sources.protocol import Readings, Reject
 
 REASONS = (
@@ -192,6 +193,16 @@ def _odd_value(loose: dict[str, Any]) -> RejectedError | None:
         if cell is not None and not np.isfinite(cell):
             return RejectedError("not_finite", f"{name} must be finite, got {cell}")
     return None
+
+
+def encode_row(system: str, ns: int, names: Sequence[str], row: FloatArray) -> bytes:
+    """A wide message of one row (N,); NaN becomes null.
+
+    >>> encode_row("shop", 0, ["cart.cpu"], np.array([0.5]))
+    b'{"system":"shop","ts":"1970-01-01T00:00:00Z","values":{"cart.cpu":0.5}}'
+    """
+    values = dict(zip(names, row.tolist(), strict=True))
+    return msgspec.json.encode({"system": system, "ts": to_text(ns), "values": values})
 
 
 def _short(thing: object) -> str:
