@@ -28,7 +28,7 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "team": Preset(("ewma",), ("ewma",), "weighted"),
+    "team": Preset(("neighbours", "autoregression", "ewma"), ("neighbours", "autoregression"), "weighted"),
     "rola": Preset(("ewma",), ("ewma",), "weighted", own_learning=True),
     "majority": Preset(("ewma",), ("ewma",), "majority"),
     "full": Preset(("ewma",), ("ewma",), "weighted"),

@@ -29,7 +29,7 @@ class Ewma:
     """One EWMA a variable. variables = |x - mean| / sd, at most 1000; expected = mean. Cost: some 5 ns a reading."""
 
     name: ClassVar[str] = "ewma"
-    members: ClassVar[tuple[str, ...]] = ("mean",)
+    members: ClassVar[tuple[str, ...]] = ()
     per_variable: ClassVar[bool] = True
     calibrated: ClassVar[bool] = False
 
@@ -40,7 +40,7 @@ class Ewma:
     def score(self, rows: Rows) -> Scores:
         scores, expected = np.empty(rows.values.shape), np.empty(rows.values.shape)
         _score(rows.values, rows.present, rows.renewed, self._model, scores, expected)
-        return Scores(np.minimum(scores, 20.0).mean(axis=1, keepdims=True), scores, expected)
+        return Scores(np.empty((len(rows), 0)), scores, expected)
 
     def learn(self, rows: Rows, weights: FloatArray) -> None:
         _learn(rows.values, rows.present, rows.renewed, weights, self._settings.rate, self._model)

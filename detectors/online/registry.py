@@ -4,18 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from detectors.online.autoregression import Autoregression, AutoregressionSettings
 from detectors.online.ewma import Ewma, EwmaSettings
+from detectors.online.neighbours import Neighbours, NeighboursSettings
 from detectors.online.protocol import Detector
 
 DetectorClass: TypeAlias = type[Any]  # a class whose instances are Detectors, made by (variables, settings, seed=)
 
-DETECTORS: dict[str, DetectorClass] = {kind.name: kind for kind in (Ewma,)}
+DETECTORS: dict[str, DetectorClass] = {kind.name: kind for kind in (Neighbours, Autoregression, Ewma)}
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
     """The options of every detector, under its name."""
 
+    neighbours: NeighboursSettings = field(default_factory=NeighboursSettings)
+    autoregression: AutoregressionSettings = field(default_factory=AutoregressionSettings)
     ewma: EwmaSettings = field(default_factory=EwmaSettings)
 
 

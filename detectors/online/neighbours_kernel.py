@@ -1,0 +1,116 @@
+"""Distances from rows to a standardised memory, and the mean over the nearest: the costly part of the neighbours.
+
+A table holds one feature of M entries in tiles of 64 members, (tiles, D, 64) float32, so that the innermost loop runs
+over members: the compiler makes vectors of it without changing any sum's order. One accumulator a member, variables in
+order: the same bits on every machine and for every number of rows in a call.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from detectors.block import BoolArray, FloatArray, IntArray
+from detectors.online.scale import standardise
+
+TILE = 64
+FAST, SLOW, LEVEL, STEP = 0, 1, 2, 3  # views of a row: two averages, the row itself, the row less its fast average
+VIEWS = 4
+Float32Array: TypeAlias = NDArray[np.float32]
+
+
+def new_tables(slots: int, variables: int) -> Float32Array:
+    """(4, tiles, D, 64) empty tables, one a view."""
+    return np.zeros((VIEWS, -(-slots // TILE), variables, TILE), dtype=np.float32)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def views_of(fast: float, slow: float, level: float, mean: float, sd: float, out: Float32Array) -> None:
+    """The standardised views (4,) of one variable: fast, slow, level, step."""
+    out[FAST] = standardise(fast, mean, sd)
+    out[SLOW] = standardise(slow, mean, sd)
+    out[LEVEL] = standardise(level, mean, sd)
+    out[STEP] = standardise(level - fast, 0.0, sd)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def write_entry(tables: Float32Array, slot: int, entry: Float32Array, origin: FloatArray, fit: FloatArray) -> None:
+    """Standardise one entry (3, D) into its slot; a variable never seen then stands at the mean."""
+    tile, member = slot // TILE, slot % TILE
+    views = np.empty(VIEWS, dtype=np.float32)
+    for j in range(entry.shape[1]):
+        views[:] = np.float32(0.0)
+        if not np.isnan(entry[FAST, j]):
+            fast, slow, level = origin[j] + entry[FAST, j], origin[j] + entry[SLOW, j], origin[j] + entry[LEVEL, j]
+            views_of(fast, slow, level, fit[0, j], fit[1, j], views)
+        for v in range(VIEWS):
+            tables[v, tile, j, member] = views[v]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def write_entries(
+    tables: Float32Array, filled: int, entries: Float32Array, origin: FloatArray, fit: FloatArray
+) -> None:
+    """Standardise all entries anew."""
+    for slot in range(filled):
+        write_entry(tables, slot, entries[slot], origin, fit)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def nearest(
+    table: Float32Array, filled: int, query: Float32Array, present: BoolArray, k: int, found: IntArray
+) -> FloatArray:
+    """(T,) mean distance of queries (T, D) to their k nearest of the filled slots; found (T, k) gets these slots.
+
+    Missing variables are left out, and the others scaled up for them.
+    """
+    rows, variables = query.shape
+    distances = np.empty(table.shape[0] * TILE, dtype=np.float32)
+    out = np.zeros(rows)
+    for t in range(rows):
+        there = 0
+        for j in range(variables):
+            there += present[t, j]
+        if there == 0 or filled == 0:
+            found[t] = 0
+            continue
+        _squares(table, query[t], present[t], distances)
+        out[t] = _mean_of_least(distances[:filled], k, found[t]) * np.sqrt(variables / there)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _squares(table: Float32Array, query: Float32Array, present: BoolArray, out: Float32Array) -> None:
+    sums = np.empty(TILE, dtype=np.float32)
+    for tile in range(table.shape[0]):
+        sums[:] = np.float32(0.0)
+        for j in range(query.shape[0]):
+            if present[j]:
+                q = query[j]
+                for m in range(TILE):
+                    away = q - table[tile, j, m]
+                    sums[m] += away * away
+        for m in range(TILE):
+            out[tile * TILE + m] = sums[m]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mean_of_least(squares: Float32Array, k: int, found: IntArray) -> float:
+    """Mean of the roots of the k least; their places go to found, nearest first (earlier place first on a tie)."""
+    least = np.empty(k, dtype=np.float32)
+    count = 0
+    for m in range(squares.shape[0]):
+        d = squares[m]
+        if count == k and d >= least[k - 1]:
+            continue
+        i = count if count < k else k - 1
+        count = min(k, count + 1)
+        while i > 0 and least[i - 1] > d:
+            least[i], found[i] = least[i - 1], found[i - 1]
+            i -= 1
+        least[i], found[i] = d, m
+    total = 0.0
+    for i in range(count):
+        total += np.sqrt(np.float64(least[i]))
+    return total / count

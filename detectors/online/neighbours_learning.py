@@ -1,0 +1,164 @@
+"""What the neighbours do with each row: views to be scored, entries for the memory, and the release of an incident."""
+
+from typing import TypeAlias
+
+import numpy as np
+from numba import njit
+
+from detectors.block import BoolArray, FloatArray, IntArray
+from detectors.online.memory import offer
+from detectors.online.neighbours_kernel import (
+    FAST,
+    LEVEL,
+    SLOW,
+    TILE,
+    VIEWS,
+    Float32Array,
+    views_of,
+    write_entries,
+    write_entry,
+)
+from detectors.online.scale import fit_scale, learn_scale
+
+STORED = 3  # features of an entry: fast and slow average, and the row itself
+MemoryArrays: TypeAlias = tuple[Float32Array, IntArray, IntArray, IntArray, FloatArray]
+Model: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray, Float32Array, Float32Array, IntArray]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def advance(x: float, present: bool, restart: bool, averages: FloatArray, rates: FloatArray) -> None:
+    """Move the two averages (2,) of one variable on by one row; a missing reading leaves them."""
+    if restart:
+        averages[:] = x
+    elif present:
+        for i in range(2):
+            averages[i] += rates[i] * (x - averages[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def follow(
+    values: FloatArray,
+    flags: tuple[BoolArray, BoolArray],
+    averages: FloatArray,
+    rates: FloatArray,
+    fit: FloatArray,
+    queries: Float32Array,
+) -> None:
+    """Standardised views (4, T, D) of rows, moving the carried averages (2, D) on."""
+    present, restart = flags
+    views = np.empty(VIEWS, dtype=np.float32)
+    for t in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            advance(values[t, j], present[t, j], restart[t, j], averages[:, j], rates)
+            views_of(averages[0, j], averages[1, j], values[t, j], fit[0, j], fit[1, j], views)
+            for v in range(VIEWS):
+                queries[v, t, j] = views[v]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def compare(
+    query: Float32Array,
+    found: IntArray,
+    nearby: tuple[Float32Array, Float32Array, FloatArray],
+    present: BoolArray,
+    away: FloatArray,
+    expected: FloatArray,
+) -> None:
+    """How far each variable of queries (T, D) is from the mean of the row's neighbours, and the mean of their readings.
+
+    found: (T, k) slots. nearby: the view's table, the entries, their origin. away, expected: (T, D), written where the
+    variable is present.
+    """
+    table, entries, origin = nearby
+    k = found.shape[1]
+    for t in range(query.shape[0]):
+        for j in range(query.shape[1]):
+            if not present[t, j]:
+                continue
+            z, level, known = 0.0, 0.0, 0
+            for i in range(k):
+                slot = found[t, i]
+                z += table[slot // TILE, j, slot % TILE]
+                if not np.isnan(entries[slot, LEVEL, j]):
+                    level += entries[slot, LEVEL, j]
+                    known += 1
+            away[t, j] = abs(query[t, j] - z / k)
+            if known:
+                expected[t, j] = origin[j] + level / known
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def learn_rows(
+    values: FloatArray,
+    flags: tuple[BoolArray, BoolArray, BoolArray],
+    weights: FloatArray,
+    memory: MemoryArrays,
+    model: Model,
+    rates: FloatArray,
+    steps: tuple[int, int, int, float, float],
+) -> None:
+    """Learn rows with their weights: the scale, the memory, the ring of an incident, and now and then the tables."""
+    present, restart, renewed = flags
+    entries, order, born, counts, credit = memory
+    averages, origin, scale, fit, tables, ring, held = model
+    first, refit_rows, release_rows, horizon, jitter = steps
+    entry = np.empty((STORED, values.shape[1]), dtype=np.float32)
+    for t in range(values.shape[0]):
+        learn_scale(scale, values[t], present[t], renewed[t], weights[t])
+        for j in range(values.shape[1]):
+            advance(values[t, j], present[t, j], restart[t, j], averages[:, j], rates)
+            if renewed[t, j]:
+                entries[:, :, j] = np.nan
+                ring[:, :, j] = np.nan
+            if renewed[t, j] or (present[t, j] and np.isnan(origin[j])):
+                origin[j] = values[t, j]
+        _make_entry(values[t], present[t], averages, origin, entry)
+        _hold(entry, weights[t], release_rows, memory, ring, held)
+        slot = offer(first + t, weights[t], order, born, counts, credit, horizon, jitter)
+        if slot >= 0:
+            entries[slot] = entry
+            write_entry(tables, slot, entry, origin, fit)
+        if (first + t + 1) % _refit_step(first + t, refit_rows) == 0:
+            fit_scale(scale, fit[0], fit[1])
+            write_entries(tables, counts[0], entries, origin, fit)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _refit_step(row: int, longest: int) -> int:
+    """Rows between refits: a power of two, about a tenth of the rows seen, at most the longest."""
+    step = 1
+    while step * 16 <= row and step * 2 <= longest:
+        step *= 2
+    return step
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _make_entry(
+    values: FloatArray, present: BoolArray, averages: FloatArray, origin: FloatArray, entry: Float32Array
+) -> None:
+    """The features (3, D) of a learned row; a missing reading is taken to be at its average."""
+    for j in range(values.shape[0]):
+        entry[FAST, j] = averages[0, j] - origin[j]
+        entry[SLOW, j] = averages[1, j] - origin[j]
+        entry[LEVEL, j] = (values[j] if present[j] else averages[0, j]) - origin[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _hold(
+    entry: Float32Array, weight: float, release_rows: int, memory: MemoryArrays, ring: Float32Array, held: IntArray
+) -> None:
+    """Keep a held-back row; once an incident has lasted, every tenth entry by age takes one of its last rows."""
+    entries, order, counts = memory[0], memory[1], memory[3]
+    if weight >= 1.0:
+        held[:] = 0
+    elif weight > 0.0:
+        ring[held[0] % ring.shape[0]] = entry
+        held[0] += 1
+    if weight >= 1.0 or held[0] == 0 or held[0] % release_rows:
+        return
+    count = min(held[0], ring.shape[0])
+    oldest = held[0] - count
+    slots = order[held[1] % 10 : counts[0] : 10]
+    for i in range(slots.shape[0]):
+        entries[slots[i]] = ring[(oldest + i * count // slots.shape[0]) % ring.shape[0]]
+    held[1] += 1
