@@ -1,0 +1,153 @@
+"""Every Prometheus metric of tocsin. One object a process, with the registry handed in; the runner feeds it.
+
+Each failure counter stands beside its attempts, and everything starts at 0, so that a rate is right from the start.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from stream.clock import Clock, SystemClock
+from stream.decode import REASONS
+from stream.errors import DependencyError
+from stream.pipeline import Outcome
+from stream.records import IncidentRecord, TriggerRecord, VerdictRecord
+from stream.runner import Runner, Silence
+from stream.sources.protocol import Batch
+
+OPERATIONS = ("read", "start", "write", "flush", "snapshot", "commit")
+DURATIONS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+SCORES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
+LAG_EVERY_S = 1.0
+
+
+class Metrics(Silence):
+    """Counts what the runner tells.
+
+    counts: name (with _total) -> (help, how many so far), of parts that count for themselves.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        version: str,
+        config_hash: str,
+        counts: Mapping[str, tuple[str, Callable[[], int]]] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._lag_at = -LAG_EVERY_S
+        self._sizes: dict[str, int] = {}  # of each partition's newest snapshot
+        Info("tocsin_build", "The running version.", registry=registry).info({"version": version})
+        Info("tocsin_config", "The running configuration.", registry=registry).info({"hash": config_hash})
+        self._define_flow(registry)
+        self._define_findings(registry)
+        self._define_work(registry)
+        registry.register(_Counts(counts or {}))
+
+    def _define_flow(self, registry: CollectorRegistry) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self.readings = counter("tocsin_readings", "Readings decoded.")
+        self.rejects = counter("tocsin_rejects", "Input passed over, by reason.", ["reason"])
+        for reason in REASONS:
+            self.rejects.labels(reason)
+        self.rows = counter("tocsin_rows", "Rows that monitors were stepped through.")
+        self.newest = gauge("tocsin_newest_row_timestamp_seconds", "Event time of the newest row of any system.")
+        self.lag = gauge("tocsin_lag_messages", "Input known to exist and not read yet.", ["partition"])
+        self.partitions = gauge("tocsin_partitions", "Partitions assigned to this process.")
+        self.systems = gauge("tocsin_systems", "Systems known to this process.")
+        self.warming = gauge("tocsin_systems_warming", "Systems that cannot give a verdict yet.")
+
+    def _define_findings(self, registry: CollectorRegistry) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        self.verdicts = counter("tocsin_verdicts", "Rows judged anomalous.")
+        self.triggers = counter("tocsin_triggers", "Changes of state that start an analysis.")
+        self.opened = counter("tocsin_incidents_opened", "Incidents opened.")
+        self.resolved = counter("tocsin_incidents_resolved", "Incidents resolved.")
+        self.open = gauge("tocsin_incidents_open", "Incidents that are open.")
+        self.shadow = Histogram(
+            "tocsin_background_score",
+            "Scores of the autoencoder, which has no vote; 1.0 is its line.",
+            buckets=SCORES,
+            registry=registry,
+        )
+
+    def _define_work(self, registry: CollectorRegistry) -> None:
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry, buckets=DURATIONS)
+        self.step_seconds = histogram("tocsin_step_duration_seconds", "Stepping one batch through its monitors.")
+        self.flush_seconds = histogram("tocsin_flush_duration_seconds", "Flushing all sinks.")
+        self.snapshot_seconds = histogram("tocsin_snapshot_duration_seconds", "Writing one snapshot.")
+        self.snapshot_bytes = gauge("tocsin_snapshot_bytes", "Size of the newest snapshots together.")
+        self.snapshot_time = gauge("tocsin_snapshot_timestamp_seconds", "When the newest snapshot was written.")
+        self.attempts = counter("tocsin_dependency_attempts", "Calls to what is outside.", ["operation"])
+        self.failures = counter("tocsin_dependency_failures", "Calls to what is outside that failed.", ["operation"])
+        for operation in OPERATIONS:
+            self.attempts.labels(operation)
+            self.failures.labels(operation)
+
+    def on_read(self, batch: Batch) -> None:
+        self.readings.inc(sum(len(readings.times) for readings in batch.readings))
+        for reject in batch.rejects:
+            self.rejects.labels(reject.reason).inc()
+
+    def on_step(self, outcome: Outcome, seconds: float) -> None:
+        if outcome.steps:
+            self.step_seconds.observe(seconds)
+            self.newest.set(max(int(step.rows.times[-1]) for step in outcome.steps) / 1e9)
+        self.rows.inc(outcome.rows)
+        for reject in outcome.rejects:
+            self.rejects.labels(reject.reason).inc()
+        for record in outcome.records:
+            self._count(record)
+        for _, _, score in outcome.shadow:
+            self.shadow.observe(score)
+
+    def _count(self, record: object) -> None:
+        if isinstance(record, VerdictRecord):
+            self.verdicts.inc()
+        elif isinstance(record, TriggerRecord):
+            self.triggers.inc()
+        elif isinstance(record, IncidentRecord) and record.status != "update":
+            (self.opened if record.status == "open" else self.resolved).inc()
+
+    def on_flush(self, seconds: float) -> None:
+        self.flush_seconds.observe(seconds)
+
+    def on_attempt(self, what: str) -> None:
+        self.attempts.labels(what).inc()
+
+    def on_failure(self, what: str, error: DependencyError) -> None:
+        self.failures.labels(what).inc()
+
+    def on_snapshot(self, partition: str, size: int, seconds: float) -> None:
+        self.snapshot_seconds.observe(seconds)
+        self.snapshot_time.set(self._clock.now_ns() / 1e9)
+        self._sizes[partition] = size
+
+    def on_turn(self, runner: Runner) -> None:
+        self.open.set(runner.pipeline.open_incidents)
+        self.systems.set(len(runner.pipeline))
+        self.warming.set(runner.pipeline.warming)
+        self.partitions.set(len(runner.partitions))
+        self.snapshot_bytes.set(sum(size for name, size in self._sizes.items() if name in runner.partitions))
+        if self._clock.monotonic() - self._lag_at >= LAG_EVERY_S:
+            self._lag_at = self._clock.monotonic()
+            self.lag.clear()
+            for partition, count in runner.source.lag().items():
+                self.lag.labels(partition).set(count)
+
+
+class _Counts(Collector):
+    """Counters that somebody else keeps, read when they are asked for."""
+
+    def __init__(self, counts: Mapping[str, tuple[str, Callable[[], int]]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        for name, (text, count) in self._counts.items():
+            yield CounterMetricFamily(name, text, value=count())
