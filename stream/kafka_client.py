@@ -7,6 +7,7 @@ writes some 500 lines.
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ HINTS = {
     "UNEXPECTED_EOF": "the port does not speak TLS: is security_protocol right?",
 }
 QUIET_S = 60.0
+ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\],]+)(:\d{1,5})?")
 
 
 def connect(client: Callable[..., Client], settings: KafkaSettings, **options: Any) -> Client:
@@ -68,10 +70,13 @@ def connect(client: Callable[..., Client], settings: KafkaSettings, **options: A
 
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
-    """What each of the clients is given. Raises ConfigError if a TLS file is not there.
+    """What each of the clients is given. Raises ConfigError for an address that is none and a file that is not there.
 
     Never api_version: with it a wrong password is a consumer that reads nothing and says nothing.
     """
+    for server in settings.bootstrap_servers:
+        if not ADDRESS.fullmatch(server):
+            raise ConfigError(f"kafka.bootstrap_servers must be host:port, got {server!r}")
     return {
         "bootstrap_servers": list(settings.bootstrap_servers),
         "client_id": settings.client_id,

@@ -62,11 +62,11 @@ class KafkaSource:
         self._instance = instance_id(self._options.instance_id)
         self._started: set[str] = set()
         self._paused = False
-        self._committed: dict[str, int] = {}
+        self._committed: dict[str, int] = {}  # or begun at: what may be committed again
         self._committed_at = time.monotonic()
         self._positions: dict[str, int] = {}
         self._ends: dict[str, int] = {}
-        self._ends_at = -LAG_EVERY_S
+        self._ask_again_at = 0.0
         self.offset_jumps = 0
         warn_if_open(settings)
         self._listener = _Listener()
@@ -108,7 +108,8 @@ class KafkaSource:
             raise DependencyError(f"Kafka does not tell where {partition} begins: {error}") from error
         self._consumer.seek(which, begin)
         self._started.add(partition)
-        self._positions[partition] = begin
+        self._ask_again_at = 0.0  # for its lag
+        self._positions[partition] = self._committed[partition] = begin
         if not self._paused:
             self._consumer.resume(which)
         log.info("partition started", extra={"partition": partition, "offset": begin, "restored": offset is not None})
@@ -147,9 +148,9 @@ class KafkaSource:
 
     def lag(self) -> dict[str, int]:
         """Messages in the started partitions that were not delivered yet. Asks the cluster, at most once a second."""
-        now = time.monotonic()
-        if now - self._ends_at >= LAG_EVERY_S:
-            self._ends_at, self._ends = now, self._ask_ends()
+        if time.monotonic() >= self._ask_again_at:
+            self._ends = self._ask_ends()
+            self._ask_again_at = time.monotonic() + (LAG_EVERY_S if self._ends else LAG_EVERY_S * 10)
         return {
             name: max(0, self._ends[name] - position)
             for name, position in self._positions.items()

@@ -1,0 +1,88 @@
+"""A real Kafka broker for the tests that need one: started once a session, once a worker under pytest-xdist.
+
+TOCSIN_TEST_KAFKA=host:port uses a running broker instead; what kills, restarts or asks a password is then skipped.
+"""
+
+import dataclasses
+import gc
+import itertools
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+from broker import INSTALL, Broker, missing
+
+from stream.settings import ConsumerSettings, KafkaSettings, ProducerSettings
+
+ENVIRONMENT = "TOCSIN_TEST_KAFKA"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """A broker of our own, to be killed and restarted at will; whoever stops it starts it again."""
+    if os.environ.get(ENVIRONMENT):
+        pytest.skip(f"needs a broker of its own, and {ENVIRONMENT} is set")
+    lacking = missing()
+    if lacking is not None:
+        message = f"Kafka tests need {lacking}: {INSTALL}"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    with Broker() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(request: pytest.FixtureRequest) -> str:
+    return os.environ.get(ENVIRONMENT) or str(request.getfixturevalue("broker").servers)
+
+
+@pytest.fixture
+def kafka(kafka_servers: str) -> KafkaSettings:
+    """Settings of a group and topics that only this test uses; the topics are not there yet."""
+    own = f"t{os.getpid()}-{next(_numbers)}"
+    return KafkaSettings(
+        bootstrap_servers=(kafka_servers,),
+        consumer=ConsumerSettings(
+            topics=(f"{own}.metrics",), group=own, instance_id="", session_timeout=6.0, heartbeat_interval=0.5
+        ),
+        producer=ProducerSettings(
+            verdicts=f"{own}.verdicts", incidents=f"{own}.incidents", acknowledge_timeout=15.0, linger=0.002
+        ),
+    )
+
+
+@pytest.fixture
+def create_topics(kafka: KafkaSettings) -> Callable[..., KafkaSettings]:
+    """Makes the test's topics, with so many partitions each."""
+
+    from stream import topics  # loads the client, which most tests do without
+
+    def create(partitions: int = 1, **options: str) -> KafkaSettings:
+        planned = topics.planned(kafka, partitions=partitions, replication=1)
+        wanted = [dataclasses.replace(topic, options={**topic.options, **options}) for topic in planned]
+        assert set(topics.create(kafka, wanted).values()) == {"created"}
+        return kafka
+
+    return create
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """kafka-python may stop its IO thread before a connection's last bytes are out, and leaves the socket to Python."""
+    for item in items:
+        if item.get_closest_marker("kafka"):
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <s(ocket|sl):ResourceWarning"))
+
+
+@pytest.fixture(autouse=True)
+def sockets_of_the_client(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Collects them while the filter above holds."""
+    yield
+    if request.node.get_closest_marker("kafka"):
+        gc.collect()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One loud line if the Kafka tests were left out."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if any("kafka" in report.keywords for report in skipped):
+        terminalreporter.write_line(f"KAFKA TESTS WERE SKIPPED: {INSTALL}", red=True, bold=True)
