@@ -1,0 +1,66 @@
+"""The alert rules and the dashboard speak of metrics that exist; promtool agrees with the rules where it is installed."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream.metrics import Metrics
+
+HOME = Path(__file__).resolve().parents[1] / "deploy" / "prometheus"
+
+
+def alerts() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((HOME / "tocsin.rules.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def exported_names() -> set[str]:
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, version="0", config_hash="0")
+    metrics.lag.labels("t/0").set(0)
+    families = text_string_to_metric_families(generate_latest(registry).decode())
+    return {sample.name for family in families for sample in family.samples}
+
+
+def test_every_metric_in_the_rules_is_exported() -> None:
+    used = {name for alert in alerts() for name in re.findall(r"tocsin_\w+", alert["expr"])}
+    assert used and used <= exported_names()
+
+
+def test_every_metric_in_the_dashboard_is_exported() -> None:
+    panels = json.loads((HOME.parent / "grafana" / "tocsin.json").read_text())["panels"]
+    used = {
+        name for panel in panels for target in panel["targets"] for name in re.findall(r"tocsin_\w+", target["expr"])
+    }
+    assert used and used <= exported_names()
+
+
+def test_every_alert_says_what_it_is_and_has_a_runbook_section() -> None:
+    sections = {line.removeprefix("### ") for line in (HOME / "README.md").read_text().splitlines() if "### " in line}
+    names = [alert["alert"] for alert in alerts()]
+    assert set(names) == sections and len(set(names)) == len(names)
+    for alert in alerts():
+        assert {"summary", "description", "runbook_url"} == set(alert["annotations"])
+        assert alert["annotations"]["runbook_url"].endswith("#" + alert["alert"].lower())
+        assert alert["labels"]["severity"] in {"critical", "warning"}
+
+
+def test_every_alert_is_fired_by_a_test() -> None:
+    groups = yaml.safe_load((HOME / "tocsin.rules.test.yml").read_text())["tests"]
+    tested = [test for group in groups for test in group.get("alert_rule_test", [])]
+    assert {test["alertname"] for test in tested if test["exp_alerts"]} == {alert["alert"] for alert in alerts()}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (it comes with Prometheus)")
+@pytest.mark.parametrize("check", [["check", "config", "prometheus.yml"], ["test", "rules", "tocsin.rules.test.yml"]])
+def test_promtool_accepts_the_rules_and_their_tests(check: list[str]) -> None:
+    done = subprocess.run(["promtool", *check], cwd=HOME, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
