@@ -20,7 +20,7 @@ import msgspec
 
 from stream.event_time import from_number, from_text, to_text, unit_of
 from stream.kafka_outbox import Outbox
-from stream.records import FindingRecord, IncidentRecord, Time, VerdictRecord, content_id
+from stream.records import FindingRecord, IncidentRecord, Time, content_id
 from stream.settings import KafkaSettings, Settings
 from stream.sources.protocol import Reject
 from stream.topics import DEAD_LETTER_ROOM, dead_letter_topics
