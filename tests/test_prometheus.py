@@ -1,4 +1,4 @@
-"""The alert rules and the dashboard speak of metrics that exist; promtool agrees with the rules where it is installed."""
+"""Rules and dashboard speak of metrics that exist; promtool agrees with the rules where it is installed."""
 
 import json
 import re
