@@ -145,13 +145,14 @@ class _OncePerMinute(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:  # by any of the client's threads, under the handler's lock
         is_network = record.name.startswith(("kafka.net", "kafka.cluster"))
-        key, now = "network" if is_network else f"{record.name} {record.msg}", time.monotonic()
+        what, now = "network" if is_network else record.name, time.monotonic()
+        key = what if is_network else f"{what} {record.msg}"
         since, left_out = self._since.get(key, (-QUIET_S, 0))
         if now - since < QUIET_S:
             self._since[key] = since, left_out + 1
             return
         self._since[key] = now, 0
-        log.warning("Kafka client", extra={"said": record.getMessage(), "by": record.name, "left_out": left_out})
+        log.warning("Kafka client", extra={"what": what, "said": record.getMessage(), "left_out": left_out})
 
 
 @contextmanager
