@@ -95,3 +95,35 @@ class SlowRepad2:
         aare = float(np.float32(np.mean([*self.errors[-2:], self.error(value, expected)])))
         window = [*self.aares, aare][-(self.aares.maxlen or 0) :]
         return aare, (np.mean(window) + 3 * np.std(window)) * (1 + 1e-6)
+
+
+def slow_correlation(values: Array, window: int) -> Array:
+    """Pearson's r (D, D) of the last rows of values (T, D), pairwise over what is there; 0 where it does not exist."""
+    newest = values[-window:]
+    variables = newest.shape[1]
+    r = np.zeros((variables, variables))
+    for a in range(variables):
+        for b in range(variables):
+            both = newest[~np.isnan(newest[:, a]) & ~np.isnan(newest[:, b])][:, [a, b]]
+            if len(both) >= 2 and (np.ptp(both, axis=0) > 0).all():
+                r[a, b] = np.corrcoef(both[:, 0], both[:, 1])[0, 1]
+    return r
+
+
+def slow_poll(flagged: list[bool], r: Array, low: float, high: float) -> list[int]:
+    """RoLA's rule at one row: the flagged variables whose poll says that the row is anomalous."""
+    reporting = []
+    for a in range(len(flagged)):
+        if not flagged[a]:
+            continue
+        agree, disagree = 1, 0
+        for b in range(len(flagged)):
+            if b == a or low <= r[a, b] <= high:
+                continue
+            if flagged[b]:
+                agree += 1
+            else:
+                disagree += 1
+        if agree > disagree and agree + disagree > 1:
+            reporting.append(a)
+    return reporting
