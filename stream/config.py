@@ -6,11 +6,13 @@ import json
 import os
 import types
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from detectors.settings import MonitorSettings
 from stream.errors import ConfigError
 from stream.settings import Settings
 from stream.typed_yaml import DURATIONS, SIZES, meaning, merge, parse, read
@@ -20,13 +22,20 @@ SCHEMA_VERSION = 1
 DECISIVE = ("seed", "align", "incidents", "monitor")
 
 
-def load(path: str | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of a YAML file, or of all *.yml and *.yaml of a folder; None: the defaults.
+@dataclass(frozen=True, slots=True)
+class Config(Settings):
+    """A whole configuration."""
+
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
+
+
+def load(path: str | None, environment: Mapping[str, str] = os.environ) -> Config:
+    """The configuration of a YAML file, or of all *.yml and *.yaml of a folder; None: the defaults.
 
     Raises ConfigError with file and line for whatever is wrong.
     """
     documents = [parse(_text(file), str(file)) for file in _files(path)] if path else []
-    settings = read(merge([node for node in documents if node is not None]), Settings, environment)
+    settings = read(merge([node for node in documents if node is not None]), Config, environment)
     if settings.schema_version != SCHEMA_VERSION:
         raise ConfigError(f"{path}: schema_version must be {SCHEMA_VERSION}, got {settings.schema_version}")
     return settings
@@ -51,7 +60,7 @@ def _text(file: Path) -> str:
         raise ConfigError(f"cannot read config {file}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def config_hash(settings: Settings, pairs: Iterable[tuple[str, str]] = ()) -> str:
+def config_hash(settings: Config, pairs: Iterable[tuple[str, str]] = ()) -> str:
     """A short hash of all that decides the findings, the given graph's (cause, effect) pairs included."""
     decisive = {name: _plain(getattr(settings, name)) for name in DECISIVE}
     text = json.dumps({**decisive, "graph": sorted(pairs)}, sort_keys=True)
@@ -63,7 +72,7 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value))  # type: ignore[arg-type]
 
 
-def show(settings: Settings) -> str:
+def show(settings: Config) -> str:
     """The settings as the YAML that gives them back. Secrets are not shown."""
     return yaml.safe_dump(_shown(settings), sort_keys=False, allow_unicode=True, width=120)
 
@@ -111,7 +120,7 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tocsin",
-        **_schema(Settings, Settings()),
+        **_schema(Config, Config()),
     }
 
 

@@ -178,7 +178,10 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A whole configuration. seed: of whatever draws. graph: a CSV `cause,effect` of the user's, empty: none."""
+    """A whole configuration but for the mathematics, which :class:`stream.config.Config` adds.
+
+    seed: of whatever draws.  graph: a CSV `cause,effect` of the user's; empty: none.
+    """
 
     schema_version: int = 1
     seed: int = 0

@@ -7,8 +7,9 @@ import base64
 import os
 import sys
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -27,15 +28,16 @@ def build_dead_letters(settings: Settings) -> "RejectLines":
 
 
 class _Lines:
-    """Whole lines to a file that is opened at the first one; path "-" is standard output.
+    """Whole lines to a file; path "-" is standard output.
 
-    What could not be written is kept and written by the next flush, so that a full disk loses nothing.
+    What could not be written is kept and written by the next flush, so that a full disk loses nothing. Appending, a
+    last line that a crash left torn is cut off first.
     """
 
     def __init__(self, path: str, *, append: bool) -> None:
         self._path = path
-        self._mode = "ab" if append else "wb"
-        self._file: BinaryIO | None = None
+        self._append = append
+        self._file: FileIO | None = None
         self._waiting = bytearray()
 
     def add(self, lines: bytes) -> None:
@@ -43,34 +45,59 @@ class _Lines:
 
     def flush(self) -> None:
         try:
-            if self._file is None and self._waiting:
-                self._file = self._open()
+            self.open()
             while self._waiting and self._file is not None:
-                written = self._file.write(self._waiting)
-                del self._waiting[:written]
+                del self._waiting[: self._file.write(self._waiting)]
+        except BrokenPipeError:
+            raise  # nobody reads standard output any more: there is nothing to wait for
         except OSError as error:
             raise DependencyError(f"cannot write {self._path}: {error.strerror or error}") from error
 
-    def _open(self) -> BinaryIO:
+    def open(self) -> None:
+        if self._file is not None:
+            return
         if self._path == "-":
             sys.stdout.flush()
-            return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
-        return open(self._path, self._mode, buffering=0)
+            self._file = FileIO(sys.stdout.fileno(), "wb", closefd=False)
+            return
+        if self._append and Path(self._path).exists():
+            _mend(Path(self._path))
+        self._file = FileIO(self._path, "ab" if self._append else "wb")
 
     def close(self) -> None:
         try:
-            self.flush()
+            if self._waiting:
+                self.flush()
         finally:
             if self._file is not None:
                 self._file.close()
+
+
+def _mend(path: Path) -> None:
+    """Cut off a last line without an end."""
+    with path.open("rb+") as file:
+        size = position = file.seek(0, os.SEEK_END)
+        while position > 0:
+            start = max(0, position - 65536)
+            file.seek(start)
+            found = file.read(position - start).rfind(b"\n")
+            if found >= 0:
+                position = start + found + 1
+                break
+            position = start
+        if position < size:
+            file.truncate(position)
 
 
 class JsonLines:
     """A sink of findings: one JSON document a line, `kind` first."""
 
     def __init__(self, path: str, *, append: bool = False) -> None:
-        _check_folder(path)
         self._lines = _Lines(path, append=append)
+        try:
+            self._lines.open()  # there even if nothing is found
+        except OSError as error:
+            raise ConfigError(f"cannot write {path}: {error.strerror or error}") from None
         self._encoder = msgspec.json.Encoder()
 
     def write(self, findings: Sequence[FindingRecord]) -> None:
@@ -85,7 +112,10 @@ class JsonLines:
 
 
 class RejectLines:
-    """A keeper of dead letters: reason, place and the original bytes (as text, or as base64 where they are none)."""
+    """A keeper of dead letters: reason, place and the original bytes (as text, or as base64 where they are none).
+
+    The file is made when there is something to keep.
+    """
 
     def __init__(self, path: str, *, append: bool = False) -> None:
         _check_folder(path)

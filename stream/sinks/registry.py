@@ -1,11 +1,8 @@
 """The sinks and the keepers of dead letters by name. A new one is a file beside this and a line here."""
 
-from importlib import import_module
-from typing import Any
-
-from stream.errors import ConfigError
 from stream.settings import Settings
 from stream.sinks.protocol import DeadLetters, Sink
+from stream.sources.registry import known, load
 
 # Name -> the function (settings) -> Sink, or -> DeadLetters; imported when it is asked for.
 SINKS: dict[str, str] = {
@@ -21,17 +18,10 @@ DEAD_LETTERS: dict[str, str] = {
 
 def open_sinks(settings: Settings) -> list[Sink]:
     """The sinks that the settings name, in their order. Raises ConfigError or DependencyError."""
-    return [_build(SINKS, "sinks.kinds", kind, settings) for kind in settings.sinks.kinds]
+    return [load(known(SINKS, "sinks.kinds", kind))(settings) for kind in settings.sinks.kinds]
 
 
 def open_dead_letters(settings: Settings) -> DeadLetters:
     """Where rejects go. Raises ConfigError or DependencyError."""
-    keeper: DeadLetters = _build(DEAD_LETTERS, "sinks.dead_letters", settings.sinks.dead_letters, settings)
+    keeper: DeadLetters = load(known(DEAD_LETTERS, "sinks.dead_letters", settings.sinks.dead_letters))(settings)
     return keeper
-
-
-def _build(registry: dict[str, str], option: str, kind: str, settings: Settings) -> Any:
-    if kind not in registry:
-        raise ConfigError(f"{option} must be one of {', '.join(registry)}, got {kind!r}")
-    module, _, function = registry[kind].partition(":")
-    return getattr(import_module(module), function)(settings)

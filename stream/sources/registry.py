@@ -1,6 +1,8 @@
 """The sources by name. A new one is a file beside this and a line here."""
 
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 from stream.errors import ConfigError
 from stream.settings import Settings
@@ -16,9 +18,19 @@ SOURCES: dict[str, str] = {
 
 def open_source(settings: Settings) -> Source:
     """The source that the settings name. Raises ConfigError, InputError or DependencyError."""
-    kind = settings.source.kind
-    if kind not in SOURCES:
-        raise ConfigError(f"source.kind must be one of {', '.join(SOURCES)}, got {kind!r}")
-    module, _, function = SOURCES[kind].partition(":")
-    source: Source = getattr(import_module(module), function)(settings)
+    source: Source = load(known(SOURCES, "source.kind", settings.source.kind))(settings)
     return source
+
+
+def known(registry: dict[str, str], option: str, kind: str) -> str:
+    """What the registry has under a name. Raises ConfigError."""
+    if kind not in registry:
+        raise ConfigError(f"{option} must be one of {', '.join(registry)}, got {kind!r}")
+    return registry[kind]
+
+
+def load(place: str) -> Callable[..., Any]:
+    """The function at "module:name"."""
+    module, _, name = place.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function

@@ -1,0 +1,207 @@
+"""What a replay tells a person: each incident in a few lines, its cause first, and a summary at the end."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
+
+import msgspec
+
+from stream.console import Paint, count, moment, number, span
+from stream.event_time import TimeStyle, from_number, from_text
+from stream.pipeline import Outcome
+from stream.records import IncidentRecord, Time, TriggerRecord, VerdictRecord
+from stream.runner import Silence
+from stream.sources.protocol import Batch, Reject
+
+
+class Report(Silence):
+    """Follows a replay. Incidents are written to `out` as they are resolved (out None: nothing is written).
+
+    style: how the input writes times, once it is known.
+    """
+
+    def __init__(self, out: TextIO | None, style: Callable[[], TimeStyle]) -> None:
+        self._out = out
+        self._paint = Paint(out)
+        self._style = style
+        self._began = time.monotonic()
+        self._seconds = 0.0
+        self._actuals: dict[str, dict[str, tuple[float, dict[str, Any]]]] = {}  # incident -> variable -> (score, what)
+        self.rows = 0
+        self.variables = 0
+        self.verdicts = 0
+        self.triggers = 0
+        self.systems: set[str] = set()
+        self.rejects: Counter[str] = Counter()
+        self.incidents: dict[str, IncidentRecord] = {}
+        self.background = {"scored": 0, "over": 0}
+
+    def on_read(self, batch: Batch) -> None:
+        self._count_rejects(batch.rejects)
+
+    def on_step(self, outcome: Outcome, seconds: float) -> None:
+        self.rows += outcome.rows
+        self._seconds += seconds
+        self._count_rejects(outcome.rejects)
+        self.background["scored"] += len(outcome.shadow)
+        self.background["over"] += sum(score > 1 for _, _, score in outcome.shadow)
+        for step in outcome.steps:
+            self.systems.add(step.system)
+            self.variables = max(self.variables, len(step.variables))
+        for record in outcome.records:
+            if isinstance(record, VerdictRecord):
+                self._verdict(record)
+            elif isinstance(record, TriggerRecord):
+                self.triggers += 1
+            else:
+                self._incident(record)
+
+    def _count_rejects(self, rejects: Sequence[Reject]) -> None:
+        self.rejects.update(reject.reason for reject in rejects)
+
+    def _verdict(self, record: VerdictRecord) -> None:
+        """Keep what each variable did in the incident's worst row that tells of it."""
+        self.verdicts += 1
+        if record.incident_id is None or record.incident_id not in self.incidents:
+            return
+        told = self._actuals.setdefault(record.incident_id, {})
+        for contribution in record.contributions:
+            name = contribution["variable"]
+            if name not in told or record.score > told[name][0]:
+                told[name] = record.score, contribution
+
+    def _incident(self, record: IncidentRecord) -> None:
+        self.incidents[record.id] = record
+        if record.status == "resolved":
+            self._write(record)
+
+    def finish(self) -> None:
+        """Write the incidents that are still open."""
+        for record in self.incidents.values():
+            if record.status != "resolved":
+                self._write(record)
+
+    def _write(self, record: IncidentRecord) -> None:
+        told = self._actuals.pop(record.id, {})
+        if self._out is not None:
+            print("\n".join(self._lines(record, told)), file=self._out, flush=True)
+
+    def _lines(self, record: IncidentRecord, told: dict[str, tuple[float, dict[str, Any]]]) -> list[str]:
+        paint, colour = self._paint, "red" if record.severity == "critical" else "yellow"
+        cause = record.causes[0] if record.causes else None
+        named = paint(cause["entity"], "bold", colour) if cause else paint("no cause named", "bold", colour)
+        where = f" in {record.system}" if len(self.systems) > 1 else ""
+        head = f"{paint('●', colour)} {self._when(record)}{where}  {named}  {paint(self._size(record), 'dim')}"
+        lines = [head]
+        seen = what_was_seen(record, {name: contribution for name, (_, contribution) in told.items()})
+        if seen:
+            lines.append(f"    {seen}")
+        if cause:
+            lines.append(f"    {paint(certainty(record), 'dim')}")
+        return lines
+
+    def _when(self, record: IncidentRecord) -> str:
+        opened, until = self._ns(record.opened_at), self._ns(record.updated_at)
+        lasted = f"for {span(until - opened)}" if record.status == "resolved" else "still open"
+        return f"{moment(opened, self._style())} {lasted}"
+
+    def _size(self, record: IncidentRecord) -> str:
+        if not record.verdicts:
+            return "a change of state; no row over the line"
+        rows = count(record.verdicts, "row")
+        return f"{record.severity}, {rows} over the line, up to {number(record.score)} times"
+
+    def _ns(self, at: Time) -> int:
+        return from_text(at) if isinstance(at, str) else from_number(at, self._style().unit)
+
+    def summary(self, off: Sequence[str], dead_letters: str | None) -> list[str]:
+        """The lines at the end. off: what did not run, and why; dead_letters: where rejects are kept."""
+        seconds = time.monotonic() - self._began
+        systems = f" of {len(self.systems)} systems" if len(self.systems) > 1 else ""
+        rate = f" ({self.rows / self._seconds:,.0f} rows/s in the monitor)" if self._seconds > 0 else ""
+        open_ones = sum(record.status != "resolved" for record in self.incidents.values())
+        still = f" ({open_ones} still open)" if open_ones else ""
+        lines = [
+            f"{count(self.rows, 'row')} with {count(self.variables, 'variable')}{systems} in {seconds:.1f} s{rate}",
+            f"{count(self.verdicts, 'row')} over the line, {count(self.triggers, 'trigger')}, "
+            f"{count(len(self.incidents), 'incident')}{still}",
+        ]
+        if self.causes:
+            lines.append("causes: " + ", ".join(f"{name} {times}" for name, times in self.causes.most_common(8)))
+        if self.rejects:
+            reasons = ", ".join(f"{times:,} {reason}" for reason, times in self.rejects.most_common())
+            kept = f", kept in {dead_letters}" if dead_letters else ", not kept (--dead-letters PATH keeps them)"
+            lines.append(f"{count(self.rejects.total(), 'reading')} rejected: {reasons}{kept}")
+        if self.background["scored"]:
+            scored, over = count(self.background["scored"], "row"), self.background["over"]
+            lines.append(f"autoencoder: {scored} scored, {over:,} over its line (it has no vote)")
+        return lines + [f"off: {what}" for what in off]
+
+    @property
+    def causes(self) -> Counter[str]:
+        """How many incidents each entity is the first cause of."""
+        return Counter(record.causes[0]["entity"] for record in self.incidents.values() if record.causes)
+
+    def document(self, off: Sequence[str], dead_letters: str | None) -> dict[str, Any]:
+        """The summary for machines."""
+        return {
+            "rows": self.rows,
+            "variables": self.variables,
+            "systems": sorted(self.systems),
+            "seconds": round(time.monotonic() - self._began, 3),
+            "verdicts": self.verdicts,
+            "triggers": self.triggers,
+            "incidents": [msgspec.to_builtins(record) for record in self.incidents.values()],
+            "rejects": dict(self.rejects),
+            "dead_letters": dead_letters if self.rejects else None,
+            "background": self.background,
+            "off": list(off),
+        }
+
+
+def what_was_seen(record: IncidentRecord, told: dict[str, dict[str, Any]]) -> str:
+    """What the cause's variable did against what was expected, and the variable that deviated most beside it."""
+    first = record.causes[0] if record.causes else None
+    parts = []
+    if first is not None and first["variable"] in told:
+        parts.append(deviation(told[first["variable"]]))
+    elif first is not None:
+        evidence = ", ".join(f"{name} {number(value)}" for name, value in first["evidence"].items() if value)
+        parts.append(f"{first['variable']}" + (f" ({evidence})" if evidence else ""))
+    others = sorted(told.values(), key=lambda contribution: -(contribution["share"] or 0.0))
+    other = next((c for c in others if first is None or c["variable"] != first["variable"]), None)
+    if other is not None:
+        parts.append(deviation(other))
+    return "; ".join(parts)
+
+
+def deviation(contribution: dict[str, Any]) -> str:
+    """
+    >>> deviation({"variable": "cpu", "actual": 0.97, "expected": 0.12, "lower": 0.08, "upper": 0.19})
+    'cpu 0.97, expected 0.12 (0.08 to 0.19)'
+    """
+    text = f"{contribution['variable']} {number(contribution['actual'])}"
+    if contribution["expected"] is None:
+        return text
+    text += f", expected {number(contribution['expected'])}"
+    if contribution["lower"] is None or contribution["upper"] is None:
+        return text
+    return f"{text} ({number(contribution['lower'])} to {number(contribution['upper'])})"
+
+
+def certainty(record: IncidentRecord) -> str:
+    """How sure the ranking is, who comes next, and whether the plain deviation ranking agrees."""
+    entities = list(dict.fromkeys(cause["entity"] for cause in record.causes))
+    parts = []
+    if record.confidence is not None:
+        parts.append(f"confidence {100 * record.confidence:.0f} %")
+    if len(entities) > 1:
+        parts.append(f"next {', '.join(entities[1:3])}")
+    if record.baseline_causes:
+        plain = record.baseline_causes[0]["entity"]
+        agrees = plain == entities[0]
+        parts.append("the plain ranking agrees" if agrees else f"the plain ranking says {plain}")
+    if not record.converged:
+        parts.append("not converged")
+    return "; ".join([*parts, *([record.note] if record.note else [])])

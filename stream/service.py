@@ -1,0 +1,68 @@
+"""`tocsin run`: the loop for good, from the configured source to the configured sinks, until SIGTERM."""
+
+import argparse
+import logging
+import signal
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CollectorRegistry
+
+from stream.assembly import given_graph, make_pipeline
+from stream.config import load
+from stream.log_lines import set_up
+from stream.metrics import Metrics
+from stream.runner import Runner
+from stream.sinks.registry import open_dead_letters, open_sinks
+from stream.snapshot import Snapshots
+from stream.sources.protocol import Source
+from stream.sources.registry import open_source
+from stream.version import VERSION
+from stream.web import WebServer
+
+log = logging.getLogger(__name__)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 0 after SIGTERM, SIGINT or the source's end. Raises the family of stream.errors."""
+    config = load(arguments.config)
+    set_up(arguments.log_level or config.log.level, arguments.log_format or config.log.format)
+    pipeline, decides = make_pipeline(config, given_graph(config))
+    snapshots = Snapshots(config.snapshot, config_hash=decides) if config.snapshot.directory else None
+    source = open_source(config)
+    sinks, dead_letters = open_sinks(config), open_dead_letters(config)
+    registry = CollectorRegistry()
+    runner = Runner(
+        source,
+        pipeline,
+        sinks,
+        dead_letters,
+        snapshots=snapshots,
+        settings=config.runner,
+        every_s=config.snapshot.every,
+        observers=[Metrics(registry, version=VERSION, config_hash=decides, counts=_counts(source, sinks))],
+        is_live=True,
+    )
+    web = WebServer(config.http.listen, registry, lambda: runner.is_ready) if config.http.listen else None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: runner.stop())
+    log.info("started", extra={"version": VERSION, "config_hash": decides, "source": config.source.kind})
+    try:
+        runner.run()
+    finally:
+        if web:
+            web.close()
+    log.info("stopped", extra={"partitions": len(runner.partitions), "systems": len(pipeline)})
+    return 0
+
+
+def _counts(source: Source, sinks: Sequence[object]) -> dict[str, tuple[str, Callable[[], int]]]:
+    """Counters that parts keep for themselves, where they have them."""
+    found: dict[str, tuple[str, Callable[[], int]]] = {}
+    if hasattr(source, "offset_jumps"):
+        text = "Input offsets that were gone, so that reading went on elsewhere."
+        found["tocsin_offset_jumps_total"] = text, lambda: source.offset_jumps
+    refused = [sink for sink in sinks if hasattr(sink, "passed_over")]
+    if refused:
+        text = "Findings that a sink's other end refuses to take."
+        found["tocsin_findings_refused_total"] = text, lambda: sum(sink.passed_over for sink in refused)
+    return found
