@@ -45,7 +45,8 @@ class _Lines:
 
     def flush(self) -> None:
         try:
-            self.open()
+            if self._waiting:
+                self.open()
             while self._waiting and self._file is not None:
                 del self._waiting[: self._file.write(self._waiting)]
         except BrokenPipeError:
