@@ -4,10 +4,13 @@
         ... broker.servers ...        # plain;  broker.sasl_servers: USER and PASSWORD by SASL PLAIN
         broker.kill(); broker.start() # the same ports, the same data
 
+    python tests/kafka/broker.py --port 9092      # for a person, until Ctrl-C
+
 One node is broker and controller. Its jars are fetched by Maven into build/kafka once, its data folder is a temporary
 one. Ready 1.5 to 3 s after start; nothing is left behind, not even when the owner is killed (see keeper.py).
 """
 
+import argparse
 import fcntl
 import functools
 import os
@@ -16,6 +19,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -90,10 +94,11 @@ def missing() -> str | None:
 class Broker:
     """One broker; start, stop, kill and start again keep its ports and its data until it is closed."""
 
-    def __init__(self, *, archive: Path | None = None) -> None:
-        """archive: keep its loaded classes there when it stops; None: start from those of an earlier one."""
+    def __init__(self, *, port: int | None = None, archive: Path | None = None) -> None:
+        """port: where it listens; None: a free one. archive: keep its loaded classes there when it stops."""
         if archive is None:
             fetch()
+        self._port = port
         self._sharing = f"-XX:ArchiveClassesAtExit={archive}" if archive else f"-XX:SharedArchiveFile={ARCHIVE}"
         self._keeper = Keeper()
         self._directory = Path(tempfile.mkdtemp(prefix="tocsin-kafka-"))
@@ -128,7 +133,7 @@ class Broker:
             if self._try_start(timeout_s):
                 self._started_before = True
                 return
-            if self._started_before or "Address already in use" not in self.log.read_text():
+            if self._started_before or self._port or "Address already in use" not in self.log.read_text():
                 break
             self._choose_ports()
         raise RuntimeError(f"the Kafka broker did not start:\n{self.log.read_text()[-3000:]}")
@@ -188,6 +193,8 @@ class Broker:
 
     def _choose_ports(self) -> None:
         self._ports = dict(zip(("plain", "sasl", "controller"), free_ports(3), strict=True))
+        if self._port is not None:
+            self._ports["plain"] = self._port
         text = PROPERTIES.format(data=self._directory / "data", user=USER, password=PASSWORD, **self._ports)
         (self._directory / "server.properties").write_text(text)
 
@@ -261,3 +268,29 @@ def _run(*command: str) -> str:
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command[:3])} ... failed:\n{(done.stdout + done.stderr)[-3000:]}")
     return done.stdout
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="A real Kafka broker on this machine, until Ctrl-C; its data go with it."
+    )
+    parser.add_argument("--port", type=int, default=9092)
+    port = parser.parse_args().port
+    lacking = missing()
+    if lacking is not None:
+        print(f"this machine lacks {lacking}: {INSTALL.partition(',')[0]}", file=sys.stderr)
+        return 1
+    try:
+        with Broker(port=port) as broker:
+            print(f"Kafka listens on {broker.servers}; Ctrl-C ends it", flush=True)
+            signal.pause()
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -19,6 +19,7 @@ from kafka import KafkaProducer
 from stream.decode import encode_row
 from stream.errors import TocsinError
 from stream.kafka_client import connect
+from stream.log_lines import set_up
 from stream.settings import ConsumerSettings, FileSettings, KafkaSettings
 from stream.sources.file import FileSource
 
@@ -31,7 +32,7 @@ class Row(NamedTuple):
     message: bytes
 
 
-def recording(path: Path, *, speed: float, until_now: bool = False) -> Iterator[Row]:
+def recording(path: Path, system: str, *, speed: float, until_now: bool = False) -> Iterator[Row]:
     """The rows of a recording, so many times as fast as they were recorded; 0 is all at once.
 
     until_now: moves the times so that the last row will be written at its own time, and none comes from the future.
@@ -39,7 +40,6 @@ def recording(path: Path, *, speed: float, until_now: bool = False) -> Iterator[
     times, rows, names = _table(path)
     dues = (times - times[0]) / 1e9 / speed if speed else np.zeros(len(times))
     shift = int((time.time() + dues[-1]) * 1e9) - int(times[-1]) if until_now else 0
-    system = path.name.split(".")[0]
     for due, ns, values in zip(dues, times, rows, strict=True):
         yield Row(float(due), system, encode_row(system, int(ns) + shift, names, values))
 
@@ -96,22 +96,26 @@ def main() -> int:
     parser.add_argument("--servers", default="localhost:9092")
     parser.add_argument("--topic", default=KafkaSettings().consumer.topics[0])
     parser.add_argument("--speed", type=float, default=60.0, help="times the recording's own; 0: all at once")
+    parser.add_argument("--system", help="its name (the file's)")
     parser.add_argument("--until-now", action="store_true", help="move its times so that it ends now")
     parser.add_argument("--systems", type=int, default=10)
     parser.add_argument("--variables", type=int, default=38)
     parser.add_argument("--rate", type=float, default=1000.0, help="rows a second of all systems together")
     parser.add_argument("--seconds", type=float, default=60.0)
     given = parser.parse_args()
+    set_up("error", "logfmt")
     settings = KafkaSettings(
         bootstrap_servers=tuple(given.servers.split(",")), consumer=ConsumerSettings(topics=(given.topic,))
     )
     rows = (
-        recording(given.file, speed=given.speed, until_now=given.until_now)
+        recording(
+            given.file, given.system or given.file.name.split(".")[0], speed=given.speed, until_now=given.until_now
+        )
         if given.file
         else load(given.systems, given.variables, rate=given.rate, seconds=given.seconds)
     )
     try:
-        print(f"{produce(rows, settings)} rows written to {given.topic}", file=sys.stderr)
+        print(f"{produce(rows, settings):,} rows written to {given.topic}", file=sys.stderr)
     except TocsinError as error:
         print(error, file=sys.stderr)
         return error.exit_code
