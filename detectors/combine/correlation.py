@@ -1,9 +1,9 @@
 """Correlation of one variable with all others over the newest rows, when somebody asks.
 
 Pearson's r over the last p rows, all there are while fewer than p, both windows ending at the newest row (RoLA).
-Computed from a ring of the last p rows when it is needed, and not kept current row by row: running sums must forget what
-leaves the window, and one huge reading leaves its rounding error behind. Asking is rare, and costs no more than the
-retraining of the LSTM that led to it.
+Computed from a ring of the last p rows when it is needed, and not kept current row by row: running sums must forget
+what leaves the window, and one huge reading leaves its rounding error behind. Asking is rare, and costs no more than
+the retraining of the LSTM that led to it.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ class Correlation:
 
     r is 0 for a variable that did not move, or with fewer than two rows. A renewed variable starts with no rows.
 
-    Cost on one core of 2017 (Zen), p = 2,880: 3 ns a reading to follow; at a row in which somebody asks 6 us a variable,
-    and 1.3 us for each pair asked for. (All pairs kept current: 1.4 us every row at D = 38, with missing readings three
-    times that, which is level with asking at one row in a hundred.) Memory and snapshot: 8 p bytes a variable.
+    Cost on one core of 2017 (Zen), p = 2,880: 3 ns a reading to follow; at a row in which somebody asks, 6 us a
+    variable and 1.3 us for each pair asked for. (All pairs kept current: 1.4 us every row at D = 38, with missing
+    readings three times that, level with asking at one row in a hundred.) Memory and snapshot: 8 p bytes a variable.
     """
 
     def __init__(self, variables: int, window_rows: int) -> None:
