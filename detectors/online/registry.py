@@ -8,10 +8,11 @@ from detectors.online.autoregression import Autoregression, AutoregressionSettin
 from detectors.online.ewma import Ewma, EwmaSettings
 from detectors.online.neighbours import Neighbours, NeighboursSettings
 from detectors.online.protocol import Detector
+from detectors.online.repad2 import Repad2, Repad2Settings
 
 DetectorClass: TypeAlias = type[Any]  # a class whose instances are Detectors, made by (variables, settings, seed=)
 
-DETECTORS: dict[str, DetectorClass] = {kind.name: kind for kind in (Neighbours, Autoregression, Ewma)}
+DETECTORS: dict[str, DetectorClass] = {kind.name: kind for kind in (Neighbours, Autoregression, Ewma, Repad2)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class DetectorSettings:
     neighbours: NeighboursSettings = field(default_factory=NeighboursSettings)
     autoregression: AutoregressionSettings = field(default_factory=AutoregressionSettings)
     ewma: EwmaSettings = field(default_factory=EwmaSettings)
+    repad2: Repad2Settings = field(default_factory=Repad2Settings)
 
 
 def build(names: Sequence[str], variables: int, settings: DetectorSettings, *, seed: int = 0) -> list[Detector]:
