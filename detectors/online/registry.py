@@ -6,13 +6,16 @@ from typing import Any, TypeAlias
 
 from detectors.online.autoregression import Autoregression, AutoregressionSettings
 from detectors.online.ewma import Ewma, EwmaSettings
+from detectors.online.half_space_trees import HalfSpaceTrees, HalfSpaceTreesSettings
 from detectors.online.neighbours import Neighbours, NeighboursSettings
 from detectors.online.protocol import Detector
 from detectors.online.repad2 import Repad2, Repad2Settings
 
 DetectorClass: TypeAlias = type[Any]  # a class whose instances are Detectors, made by (variables, settings, seed=)
 
-DETECTORS: dict[str, DetectorClass] = {kind.name: kind for kind in (Neighbours, Autoregression, Ewma, Repad2)}
+DETECTORS: dict[str, DetectorClass] = {
+    kind.name: kind for kind in (Neighbours, Autoregression, Ewma, Repad2, HalfSpaceTrees)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class DetectorSettings:
     autoregression: AutoregressionSettings = field(default_factory=AutoregressionSettings)
     ewma: EwmaSettings = field(default_factory=EwmaSettings)
     repad2: Repad2Settings = field(default_factory=Repad2Settings)
+    half_space_trees: HalfSpaceTreesSettings = field(default_factory=HalfSpaceTreesSettings)
 
 
 def build(names: Sequence[str], variables: int, settings: DetectorSettings, *, seed: int = 0) -> list[Detector]:
