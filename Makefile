@@ -35,6 +35,6 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing the locked packages (torch with its CUDA libraries is large: a minute or two)"
 	@$(BIN)/pip install -q uv
-	@$(BIN)/uv pip install -p $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install -p $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
