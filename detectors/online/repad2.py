@@ -28,7 +28,8 @@ Ours, each because the paper's way is unknown or fails on monitoring data:
 
 The score is AARE / Thd, so 1.0 is the line by construction. AARE of T is inside its own threshold, which bounds the
 score by about sqrt(W) / 3 and keeps it under 1 for the first ten values of AARE. A change that one retraining
-explains is no anomaly: RePAD2 sees the row of a change at best, not what follows.
+explains is no anomaly: RePAD2 sees the row of a change at best, not what follows. Works badly on series around 0: the
+division by |D| leaves a spike of any size an error of about 1, which is what their everyday noise has.
 """
 
 from dataclasses import dataclass
