@@ -12,7 +12,7 @@ from numba import njit
 
 from detectors.block import BoolArray, FloatArray, IntArray, Rows, State
 
-LARGEST = 1e100  # squares of readings, and sums of them, must stay finite
+LARGEST = 1e30  # memories keep readings in float32, and sums of squares must stay finite
 NEVER = 1 << 40  # rows since a reading, for a variable never seen
 
 
