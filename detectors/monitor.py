@@ -52,10 +52,10 @@ class Monitor:
             raise ValueError(f"variables must be one or more different names, got {list(self.variables)}")
         count = len(self.variables)
         preset = PRESETS[settings.preset]
-        rule = make_rule(settings.rule or preset.rule, self.variables)
+        rule = make_rule(settings.rule or preset.rule, self.variables, settings.polling)
         self._intake = Intake(count, settings.intake)
         self._detectors = build(preset.detectors, count, settings.detectors, seed=seed)
-        self._vote = Vote(count, self._detectors, preset.voters, rule, settings)
+        self._vote = Vote(count, self._detectors, preset.voters, rule, settings, own_line=preset.own_learning)
         self._reporter = Reporter(self.variables, self._detectors)
         self._causes = Causes(self.variables, settings.causes, graph=graph, seed=seed)
         self._pending = Pending(count)

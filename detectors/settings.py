@@ -13,6 +13,7 @@ from detectors.combine.calibration import CalibrationSettings
 from detectors.combine.evidence import EvidenceSettings
 from detectors.combine.guard import GuardSettings
 from detectors.combine.line import LineSettings
+from detectors.combine.polling import PollingSettings
 from detectors.intake import IntakeSettings
 from detectors.online.registry import DetectorSettings
 
@@ -24,13 +25,13 @@ class Preset:
     detectors: tuple[str, ...]
     voters: tuple[str, ...]
     rule: str
-    own_learning: bool = False  # the detectors' own: no guard
+    own_learning: bool = False  # the detectors' own, at the row: the guard does not reach it, nor does damping the line
 
 
 PRESETS: dict[str, Preset] = {
     "team": Preset(("neighbours", "autoregression", "ewma"), ("neighbours", "autoregression"), "weighted"),
-    "rola": Preset(("ewma",), ("ewma",), "weighted", own_learning=True),
-    "majority": Preset(("ewma",), ("ewma",), "majority"),
+    "rola": Preset(("repad2",), ("repad2",), "polling", own_learning=True),
+    "majority": Preset(("autoregression", "ewma", "repad2"), ("autoregression",), "polling"),
     "full": Preset(("ewma",), ("ewma",), "weighted"),
 }
 
@@ -56,6 +57,7 @@ class MonitorSettings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     line: LineSettings = field(default_factory=LineSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
+    polling: PollingSettings = field(default_factory=PollingSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
     causes: CausesSettings = field(default_factory=CausesSettings)
 

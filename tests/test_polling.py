@@ -5,8 +5,8 @@ import pytest
 from reference import slow_correlation, slow_poll
 
 from detectors.block import Rows
+from detectors.combine.ballot import Ballot, Decision
 from detectors.combine.polling import Polling, PollingSettings, poll
-from detectors.combine.rules import Ballot, Decision
 
 SEED = 11
 NAMES = ("a", "b", "c", "d")

@@ -23,8 +23,8 @@ import numpy as np
 from numba import njit
 
 from detectors.block import BoolArray, FloatArray, IntArray, State, nested, part
+from detectors.combine.ballot import Ballot, Decision
 from detectors.combine.correlation import Correlation
-from detectors.combine.rules import Ballot, Decision
 from detectors.findings import Polled
 
 

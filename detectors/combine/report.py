@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from detectors.block import Block, FloatArray, IntArray, Rows
-from detectors.combine.rules import majority
+from detectors.combine.ballot import majority
 from detectors.combine.vote import Judgement
 from detectors.findings import Contribution, Verdict, Vote
 from detectors.online.protocol import Detector, Scores

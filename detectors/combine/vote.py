@@ -1,7 +1,7 @@
 """The vote: from the detectors' raw opinions of some rows to scores, verdicts, guilt and learning weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,15 +9,15 @@ from numba import njit
 
 from detectors.block import BoolArray, FloatArray, Rows, State, nested, part
 from detectors.combine.attribution import attribute
+from detectors.combine.ballot import Ballot, Decision
 from detectors.combine.calibration import Calibration
 from detectors.combine.evidence import cut_tails
 from detectors.combine.guard import Guard
 from detectors.combine.line import Line
-from detectors.combine.rules import Ballot, Decision
 from detectors.online.protocol import Detector, Scores
 
 if TYPE_CHECKING:
-    from detectors.combine.rules import Rule
+    from detectors.combine.ballot import Rule
     from detectors.settings import MonitorSettings
 
 
@@ -36,7 +36,10 @@ class Judgement:
 
 
 class Vote:
-    """Brings opinions to one scale, decides by the rule, holds the decision against the line, weighs the rows."""
+    """Brings opinions to one scale, decides by the rule, holds the decision against the line, weighs the rows.
+
+    own_line: the line is 1.0 and is never damped, as in a paper's system that is run as it is.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,8 @@ class Vote:
         voters: Sequence[str],
         rule: "Rule",
         settings: "MonitorSettings",
+        *,
+        own_line: bool = False,
     ) -> None:
         self._settings = settings
         self._detectors = list(detectors)
@@ -56,7 +61,7 @@ class Vote:
         self._members = Calibration(members + len(detectors), settings.calibration)
         inside = [d for d in detectors if d.per_variable]
         self._inside = Calibration(len(inside) * variables, settings.calibration, ratio=1.1, bins=320)
-        self._line = Line(settings.line)
+        self._line = Line(replace(settings.line, damped=settings.line.damped and not own_line))
         self._guard = Guard(settings.guard)
         self._smooth = np.zeros(1)
         self._rows = 0
@@ -90,7 +95,10 @@ class Vote:
         stacked = np.stack(inside, axis=1)
         flat = stacked.reshape(len(rows), -1)
         there = np.repeat(rows.present[:, None], len(inside), axis=1).reshape(flat.shape)
-        return Ballot(rows, cut, self._inside.judge(flat, there).reshape(stacked.shape))
+        within = self._inside.judge(flat, there).reshape(stacked.shape)
+        own_line = [d.calibrated for d in self._detectors if d.per_variable]
+        within[:, own_line] = np.where(rows.present[:, None], stacked[:, own_line], 0.0)
+        return Ballot(rows, cut, within)
 
     def state(self) -> State:
         return {
