@@ -7,7 +7,10 @@ import dataclasses
 import gc
 import itertools
 import os
-from collections.abc import Callable, Iterator
+import threading
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 from broker import INSTALL, Broker, missing
@@ -67,18 +70,24 @@ def create_topics(kafka: KafkaSettings) -> Callable[..., KafkaSettings]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """kafka-python may stop its IO thread before a connection's last bytes are out, and leaves the socket to Python."""
+    """kafka-python leaves sockets to Python's collector: those of refused connections, and some that it closes."""
     for item in items:
         if item.get_closest_marker("kafka"):
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <s(ocket|sl):ResourceWarning"))
 
 
-@pytest.fixture(autouse=True)
-def sockets_of_the_client(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Collects them while the filter above holds."""
-    yield
-    if request.node.get_closest_marker("kafka"):
-        gc.collect()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Collects them when the test is over, and its log, whose records hold them, is gone."""
+    result = yield
+    if item.get_closest_marker("kafka"):
+        for thread in threading.enumerate():
+            if thread.name.startswith("kafka-io"):
+                thread.join(1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    return result
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
