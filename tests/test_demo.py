@@ -262,3 +262,39 @@ def test_a_committed_recording_is_small_whole_and_shows_its_fault(name: str) -> 
     before = symptom[values[:, 0] < truth["inject_time"]]
     during = symptom[(values[:, 0] >= truth["inject_time"] + 10) & (values[:, 0] <= truth["end_time"])]
     assert np.nanmedian(during) > np.nanquantile(before, 0.99)
+
+
+@pytest.fixture(scope="module")
+def incidents(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What a replay of the committed recording says with nothing told: the last word on each incident, by time."""
+    findings = tmp_path_factory.mktemp("demo") / "findings.jsonl"
+    tocsin("replay", str(DEMO / "recording.csv.gz"), "--findings", str(findings))
+    lines = [json.loads(line) for line in findings.read_text().splitlines()]
+    last = {line["id"]: line for line in lines if line["kind"] == "incident"}
+    return sorted(last.values(), key=lambda incident: incident["opened_at"])
+
+
+def tocsin(*words: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "stream", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_replay_names_the_broken_service_soon_after_the_fault(incidents: list[dict[str, Any]]) -> None:
+    _, _, truth = load("recording.csv.gz")
+    found = [one for one in incidents if truth["inject_time"] <= one["opened_at"] <= truth["inject_time"] + 20]
+    assert found and found[0]["causes"][0]["entity"] == truth["root_entities"][0]
+
+
+def test_replay_is_quiet_outside_the_fault(incidents: list[dict[str, Any]]) -> None:
+    _, _, truth = load("recording.csv.gz")
+    recovered = truth["end_time"] + 20  # the return to normal is a change, too
+    outside = [one for one in incidents if not truth["inject_time"] <= one["opened_at"] <= recovered]
+    assert len(outside) <= 2
+
+
+def test_explain_names_the_broken_service() -> None:
+    _, _, truth = load("recording.csv.gz")
+    words = ["--at", str(truth["inject_time"]), "--graph", str(DEMO / "graph.csv"), "--output", "json"]
+    said = json.loads(tocsin("explain", str(DEMO / "recording.csv.gz"), *words))
+    assert said["causes"][0]["entity"] == truth["root_entities"][0]
