@@ -31,7 +31,8 @@ class CalibrationSettings:
     quantile: float = 0.99
     memory_rows: int = 100_000
     young_rows: int = 100
-    excursion_rows: int = 10
+    excursion_rows: int = 20
+    quiet_rows: int = 3
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.quantile < 1:
@@ -60,7 +61,7 @@ class Calibration:
         """Calibrated scores (T, S) of raw ones (T, S), each judged before it is taken in; 0 where not valid."""
         s = self._settings
         out = np.zeros(raw.shape)
-        options = (1.0 - s.quantile, 1.0 + 1.0 / s.memory_rows, s.young_rows, s.excursion_rows, self._log_ratio)
+        options = (1.0 - s.quantile, 1.0 + 1.0 / s.memory_rows, s.young_rows, s.excursion_rows, s.quiet_rows, self._log_ratio)
         _judge(raw, valid, out, self._edges, self._bins, self._place, self._sums, self._counts, options)
         return out
 
@@ -89,9 +90,9 @@ def _judge(
     place: IntArray,
     sums: FloatArray,
     counts: IntArray,
-    options: tuple[float, float, int, int, float],
+    options: tuple[float, float, int, int, int, float],
 ) -> None:
-    tail, growth, young, excursion, log_ratio = options
+    tail, growth, young, excursion, quiet, log_ratio = options
     for t in range(raw.shape[0]):
         for s in range(raw.shape[1]):
             if not valid[t, s]:
@@ -106,7 +107,7 @@ def _judge(
                 counts[2, s] = 0
             else:
                 counts[2, s] += 1
-                if counts[2, s] > excursion:
+                if counts[2, s] > quiet:
                     counts[1, s] = 0
             if counts[1, s] <= excursion:
                 _take(raw[t, s], bins[s], edges, place, sums, s, tail, log_ratio)

@@ -16,6 +16,9 @@ from detectors.online.protocol import Scores
 from detectors.online.scale import fit_scale, learn_scale, new_scale, standardise
 
 LAGS = 3
+CLIP = 20.0  # of a residual, in its own deviations
+FLOOR = 0.01  # of that deviation, in deviations of the variable
+YOUNG = 10.0  # rows that a residual is taken to have had with a deviation of 1
 START = 10.0  # diagonal of the covariance at the start, and a quarter of its largest trace
 
 
@@ -25,8 +28,8 @@ class AutoregressionSettings:
     signed average.  wide: from so many variables on, the row-wise member is a mean of fourth powers, which sees a fault
     of few variables among many (at the price of broad, small ones)."""
 
-    memory_rows: int = 1000
-    smoothing: float = 0.3
+    memory_rows: int = 33
+    smoothing: float = 0.5
     wide: int = 100
 
     def __post_init__(self) -> None:
@@ -37,7 +40,7 @@ class AutoregressionSettings:
 
 
 class Autoregression:
-    """RLS AR(3) a variable. variables = |residual| in standard deviations of the variable; expected = the prediction.
+    """RLS AR(3) a variable. variables = |residual| in its own standard deviations, at most 20; expected = the prediction.
 
     member: the mean over the variables of the size of the signed average; fresh: the same of the residuals themselves.
     Cost: some 20 ns a reading to score, 40 to learn.
@@ -58,6 +61,7 @@ class Autoregression:
         self._cov = np.zeros((LAGS + 1, LAGS + 1, variables))
         for i in range(LAGS + 1):
             self._cov[i, i] = START
+        self._errors = np.zeros((2, variables))  # weight seen, sum of squared residuals
         self._lags = np.zeros((LAGS, variables))  # raw, newest first, of the last row scored
         self._learned_lags = np.zeros((LAGS, variables))  # the same of the last row learned
         self._signed = np.zeros(variables)
@@ -65,9 +69,9 @@ class Autoregression:
     def score(self, rows: Rows) -> Scores:
         shape = rows.values.shape
         residuals, expected, signed = np.zeros(shape), np.empty(shape), np.empty(shape)
-        fit, theta, rate = self._fit, self._theta, self._settings.smoothing
+        model, rate = (self._fit, self._theta, self._errors), self._settings.smoothing
         flags = (rows.present, rows.restart)
-        _score(rows.values, flags, self._lags, self._signed, fit, theta, rate, residuals, expected, signed)
+        _score(rows.values, flags, self._lags, self._signed, model, rate, residuals, expected, signed)
         member, fresh = np.zeros((len(rows), 1)), np.zeros(len(rows))
         _mean_power(signed, self._power, member[:, 0])
         _mean_power(residuals, self._power, fresh)
@@ -76,7 +80,8 @@ class Autoregression:
     def learn(self, rows: Rows, weights: FloatArray) -> None:
         keep = 1.0 - 1.0 / self._settings.memory_rows
         flags = (rows.present, rows.restart, rows.renewed)
-        _learn(rows.values, flags, weights, self._learned_lags, self._fit, self._scale, self._theta, self._cov, keep)
+        model = (self._fit, self._theta, self._errors, self._cov)
+        _learn(rows.values, flags, weights, self._learned_lags, self._scale, model, keep)
         fit_scale(self._scale, self._fit[0], self._fit[1])
 
     def state(self) -> State:
@@ -92,6 +97,7 @@ class Autoregression:
             "fit": self._fit,
             "theta": self._theta,
             "cov": self._cov,
+            "errors": self._errors,
             "lags": self._lags,
             "learned_lags": self._learned_lags,
             "signed": self._signed,
@@ -104,14 +110,14 @@ def _score(
     flags: tuple[BoolArray, BoolArray],
     lags: FloatArray,
     signed: FloatArray,
-    fit: FloatArray,
-    theta: FloatArray,
+    model: tuple[FloatArray, FloatArray, FloatArray],
     rate: float,
     residuals: FloatArray,
     expected: FloatArray,
     smooth: FloatArray,
 ) -> None:
     present, restart = flags
+    fit, theta, errors = model
     for t in range(values.shape[0]):
         for j in range(values.shape[1]):
             x, mean, sd = values[t, j], fit[0, j], fit[1, j]
@@ -123,7 +129,9 @@ def _score(
             predicted = min(max(predicted, -8.0), 8.0)
             expected[t, j] = mean + predicted * sd
             if present[t, j] and not restart[t, j]:
-                residuals[t, j] = standardise(x, mean, sd) - predicted
+                size = np.sqrt((errors[1, j] + YOUNG) / (errors[0, j] + YOUNG))
+                residual = (standardise(x, mean, sd) - predicted) / max(size, FLOOR)
+                residuals[t, j] = min(max(residual, -CLIP), CLIP)
             signed[j] += rate * (residuals[t, j] - signed[j])
             smooth[t, j] = signed[j]
             for i in range(LAGS - 1, 0, -1):
@@ -148,13 +156,12 @@ def _learn(
     flags: tuple[BoolArray, BoolArray, BoolArray],
     weights: FloatArray,
     lags: FloatArray,
-    fit: FloatArray,
     scale: FloatArray,
-    theta: FloatArray,
-    cov: FloatArray,
+    model: tuple[FloatArray, FloatArray, FloatArray, FloatArray],
     keep: float,
 ) -> None:
     present, restart, renewed = flags
+    fit, theta, errors, cov = model
     phi = np.empty(LAGS + 1)
     for t in range(values.shape[0]):
         learn_scale(scale, values[t], present[t], renewed[t], weights[t])
@@ -162,21 +169,24 @@ def _learn(
             x, mean, sd = values[t, j], fit[0, j], fit[1, j]
             if renewed[t, j]:
                 _forget(theta[:, j], cov[:, :, j])
+                errors[:, j] = 0.0
             if restart[t, j]:
                 lags[:, j] = x
             elif present[t, j] and weights[t] > 0.0 and sd > 0.0:
                 phi[0] = 1.0
                 for i in range(LAGS):
                     phi[i + 1] = standardise(lags[i, j], mean, sd)
-                _update(theta[:, j], cov[:, :, j], phi, standardise(x, mean, sd), weights[t], keep)
+                error = _update(theta[:, j], cov[:, :, j], phi, standardise(x, mean, sd), weights[t], keep)
+                errors[0, j] += weights[t]
+                errors[1, j] += weights[t] * error * error
             for i in range(LAGS - 1, 0, -1):
                 lags[i, j] = lags[i - 1, j]
             lags[0, j] = x
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _update(theta: FloatArray, cov: FloatArray, phi: FloatArray, y: float, weight: float, keep: float) -> None:
-    """One weighted step of recursive least squares."""
+def _update(theta: FloatArray, cov: FloatArray, phi: FloatArray, y: float, weight: float, keep: float) -> float:
+    """One weighted step of recursive least squares; returns the error before it."""
     n = phi.shape[0]
     gain = np.zeros(n)
     error, spread = y, keep / weight
@@ -194,6 +204,7 @@ def _update(theta: FloatArray, cov: FloatArray, phi: FloatArray, y: float, weigh
         trace += cov[i, i]
     if trace > n * START:
         cov *= n * START / trace
+    return error
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

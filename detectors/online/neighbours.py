@@ -65,8 +65,8 @@ class Neighbours:
         self._learned = np.zeros((2, variables))  # the same of the last row learned
         self._rates = np.array([s.fast, s.slow])
         self._origin = np.full(variables, np.nan)  # first value learned: entries are kept relative to it
-        self._scale = new_scale(variables)
-        self._fit = np.zeros((2, variables))  # mean, deviation at the last refit
+        self._scale = np.stack([new_scale(variables), new_scale(variables)])  # of the row, and of its step
+        self._fit = np.zeros((2, 2, variables))  # of both: mean, deviation at the last refit
         self._jitter = float(np.random.default_rng(seed).random())
         self._memory = Memory(s.memory, STORED, variables)
         self._tables = new_tables(s.memory, variables)  # not in the state: made anew from memory and fit

@@ -50,7 +50,7 @@ def follow(
     for t in range(values.shape[0]):
         for j in range(values.shape[1]):
             advance(values[t, j], present[t, j], restart[t, j], averages[:, j], rates)
-            views_of(averages[0, j], averages[1, j], values[t, j], fit[0, j], fit[1, j], views)
+            views_of(averages[0, j], averages[1, j], values[t, j], fit[:, :, j], views)
             for v in range(VIEWS):
                 queries[v, t, j] = views[v]
 
@@ -104,7 +104,6 @@ def learn_rows(
     first, refit_rows, release_rows, horizon, jitter = steps
     entry = np.empty((STORED, values.shape[1]), dtype=np.float32)
     for t in range(values.shape[0]):
-        learn_scale(scale, values[t], present[t], renewed[t], weights[t])
         for j in range(values.shape[1]):
             advance(values[t, j], present[t, j], restart[t, j], averages[:, j], rates)
             if renewed[t, j]:
@@ -112,6 +111,8 @@ def learn_rows(
                 ring[:, :, j] = np.nan
             if renewed[t, j] or (present[t, j] and np.isnan(origin[j])):
                 origin[j] = values[t, j]
+        learn_scale(scale[0], values[t], present[t], renewed[t], weights[t])
+        learn_scale(scale[1], values[t] - averages[0], present[t], renewed[t], weights[t])
         _make_entry(values[t], present[t], averages, origin, entry)
         _hold(entry, weights[t], release_rows, memory, ring, held)
         slot = offer(first + t, weights[t], order, born, counts, credit, horizon, jitter)
@@ -119,7 +120,8 @@ def learn_rows(
             entries[slot] = entry
             write_entry(tables, slot, entry, origin, fit)
         if (first + t + 1) % _refit_step(first + t, refit_rows) == 0:
-            fit_scale(scale, fit[0], fit[1])
+            for i in range(2):
+                fit_scale(scale[i], fit[i, 0], fit[i, 1])
             write_entries(tables, counts[0], entries, origin, fit)
 
 
