@@ -61,7 +61,7 @@ class _Lines:
             sys.stdout.flush()
             self._file = FileIO(sys.stdout.fileno(), "wb", closefd=False)
             return
-        if self._append and Path(self._path).exists():
+        if self._append and Path(self._path).is_file():
             _mend(Path(self._path))
         self._file = FileIO(self._path, "ab" if self._append else "wb")
 
