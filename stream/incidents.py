@@ -159,13 +159,18 @@ class Incidents:
         if self._incident is not None:
             at = int(times[place]) if place >= 0 else (self._last or self._incident.updated)
             records.append(self._record("resolved", at, note=note))
-        self._incident = self._episode = None
+        self._incident = None
+        self._forget_if_over()
 
     def _open(self, by: str, time: int, place: int) -> Incident:
         self._incident = Incident(int(time), by, int(time), self._row + place)
-        if self._episode is not None and self._episode.ended_row is not None:
-            self._episode = None  # of something that is over
+        self._forget_if_over()
         return self._incident
+
+    def _forget_if_over(self) -> None:
+        """An episode that still runs may go on under the next incident."""
+        if self._episode is not None and self._episode.ended_row is not None:
+            self._episode = None
 
     def _verdict(self, verdict: Verdict, place: int, offset: int, shadow: float | None) -> list[FindingRecord]:
         incident, change = self._incident, ""
