@@ -1,0 +1,179 @@
+"""A causal graph learned from data: lagged linear, acyclic within a row, warm-started from the graph before.
+
+Model (DYNOTEARS, Pamfil et al. 2020): each variable is a linear function of the others in the same row and of all in
+the L rows before. The loss needs nothing but second moments, so its cost does not grow with the number of rows, and
+moments of batches add up. Acyclicity of the within-row part is DAGMA's log-determinant (Bello et al. 2022), which is
+better conditioned than the trace of an exponential and needs one inverse an iteration.
+
+What is ours: the user's graph as a prior (its relations are neither penalised nor reversed nor dropped), a budget of
+iterations in place of convergence at any price, and breaking what cycles are left at their weakest learned edge.
+It does badly where effects are not linear, where the fault itself is all the variance there is, and below some
+3 rows a variable.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.block import BoolArray, FloatArray
+from detectors.causes.graph import CausalGraph
+from detectors.causes.settings import LearningSettings
+
+STAGES = (1.0, 0.1, 0.01)  # DAGMA's central path: the share of the loss against acyclicity
+RATE = 0.03  # Adam's step, in standardised weights
+CONSTANT = 1e-12  # a variance at or below this is that of a constant
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Second moments of rows together with their lags: N columns, D variables times L + 1 (the row itself first).
+
+    total: (N,) sums.  products: (N, N) sums of products.  count: rows.  lags: L.
+    """
+
+    total: FloatArray
+    products: FloatArray
+    count: int
+    lags: int
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(self.total + other.total, self.products + other.products, self.count + other.count, self.lags)
+
+    def correlation(self) -> FloatArray:
+        """(N, N); a constant column correlates with nothing, itself included."""
+        mean = self.total / max(1, self.count)
+        covariance = self.products / max(1, self.count) - np.outer(mean, mean)
+        variance = np.diag(covariance)
+        moves = variance > CONSTANT * np.maximum(1.0, mean**2)
+        scale = np.where(moves, 1 / np.sqrt(np.where(moves, variance, 1.0)), 0.0)
+        return np.asarray(covariance * np.outer(scale, scale))
+
+
+def moments(rows: FloatArray, lags: int) -> Moments:
+    """Moments of rows (T, D) without gaps; the first L only serve as lags. T <= L gives the moments of no rows."""
+    columns = [rows[lags - lag : len(rows) - lag] for lag in range(lags + 1)]
+    if len(rows) <= lags:
+        columns = [rows[:0]] * (lags + 1)
+    table = np.concatenate(columns, axis=1)
+    return Moments(table.sum(axis=0), table.T @ table, len(table), lags)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """graph: pruned and acyclic within a row.  weights: (N, D) as the next update starts from.  note: what to doubt."""
+
+    graph: CausalGraph
+    weights: FloatArray
+    note: str = ""
+
+
+def learn(
+    found: Moments,
+    variables: Sequence[str],
+    settings: LearningSettings,
+    *,
+    given: CausalGraph | None = None,
+    before: Learned | None = None,
+) -> Learned:
+    """The graph of the variables that explains the moments, starting from the graph before.
+
+    Cost: settings.iterations times O(L D^3). Wider systems than settings.max_variables keep the given graph, with a
+    note that says so; so do fewer than 3 rows a variable.
+    """
+    count = len(variables)
+    prior = given if given is not None else CausalGraph.empty(variables)
+    start = before.weights if before is not None else np.zeros((count * (found.lags + 1), count))
+    if count > settings.max_variables:
+        return Learned(prior, start, f"no graph is learned above {settings.max_variables} variables, got {count}")
+    if found.count < 3 * count:
+        return Learned(prior, start, f"no graph is learned below {3 * count} rows, got {found.count}")
+    known = prior.adjacency()
+    weights = _descend(found.correlation(), start, known, settings)
+    return Learned(_graph(weights, variables, prior, known, settings.prune), weights)
+
+
+def _descend(correlation: FloatArray, start: FloatArray, known: BoolArray, settings: LearningSettings) -> FloatArray:
+    """Weights (N, D), [i, j] of what moves j: proximal Adam on the smooth loss, the L1 part by shrinking."""
+    count = start.shape[1]
+    free = _free(known, len(start) // count)
+    penalty = settings.sparsity * ~np.tile(known, (len(start) // count, 1))
+    weights, mean, square = start * free, np.zeros_like(start), np.zeros_like(start)
+    steps = max(1, settings.iterations // len(STAGES))
+    for stage in STAGES:
+        for step in range(1, steps + 1):
+            slope = stage * (correlation @ weights - correlation[:, :count])
+            slope[:count] += _acyclicity_slope(weights[:count])
+            mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope**2
+            rate = RATE / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
+            moved = weights - rate * mean / (1 - 0.9**step)
+            weights = np.sign(moved) * np.maximum(0.0, np.abs(moved) - rate * stage * penalty) * free
+            weights[:count] = _inside(weights[:count])
+    return weights
+
+
+def _free(known: BoolArray, blocks: int) -> BoolArray:
+    """(N, D) which weights may differ from 0: no variable moves itself within a row, no given relation is reversed."""
+    free = np.ones((blocks * len(known), len(known)), dtype=np.bool_)
+    free[: len(known)] = ~np.eye(len(known), dtype=np.bool_) & ~(known.T & ~known)
+    return free
+
+
+def _acyclicity_slope(within: FloatArray) -> FloatArray:
+    """Gradient of -log det(I - W o W): 2 W o (I - W o W)^-T, zero exactly where no cycle passes."""
+    inverse = np.linalg.inv(np.eye(len(within)) - within**2)
+    slope = 2 * within * inverse.T
+    return np.asarray(slope)
+
+
+def _inside(within: FloatArray) -> FloatArray:
+    """Scaled so that I - W o W stays an M-matrix: by a bound on the spectral radius of W o W, 1.0 = as it is."""
+    squares = within**2
+    bound = min(squares.sum(axis=0).max(initial=0.0), squares.sum(axis=1).max(initial=0.0))
+    if bound < 0.95:
+        return within
+    radius = float(np.abs(np.linalg.eigvals(squares)).max())
+    return within * np.sqrt(min(1.0, 0.9 / radius)) if radius > 0.9 else within
+
+
+def _graph(
+    weights: FloatArray, variables: Sequence[str], prior: CausalGraph, known: BoolArray, prune: float
+) -> CausalGraph:
+    """The strongest lag of each relation that is strong enough or given, without cycles within a row."""
+    count = len(variables)
+    within = weights[:count].copy()
+    within[np.abs(within) < prune] = 0.0
+    layers = np.concatenate([_without_cycles(within, known)[None], weights[count:].reshape(-1, count, count)])
+    layers[:, np.eye(count, dtype=np.bool_)] = 0.0  # a variable's own past is no relation
+    lags = np.abs(layers).argmax(axis=0)
+    strongest = np.take_along_axis(layers, lags[None], axis=0)[0]
+    causes, effects = np.nonzero((np.abs(strongest) >= prune) | known)
+    return CausalGraph(
+        tuple(variables),
+        causes,
+        effects,
+        lags[causes, effects],
+        strongest[causes, effects],
+        known[causes, effects],
+        prior.links,
+        prior.unknown,
+    )
+
+
+def _without_cycles(within: FloatArray, known: BoolArray) -> FloatArray:
+    """Drop the weakest learned edge while there is a cycle; cycles of given edges alone are the user's."""
+    kept = within.copy()
+    while True:
+        cyclic = _on_cycles(kept != 0) & (kept != 0) & ~known
+        if not cyclic.any():
+            return kept
+        sizes = np.where(cyclic, np.abs(kept), np.inf)
+        kept[np.unravel_index(sizes.argmin(), sizes.shape)] = 0.0
+
+
+def _on_cycles(edges: BoolArray) -> BoolArray:
+    """[i, j] True where j is reached from i by an edge and i from j by some path."""
+    reach = edges.copy()
+    for middle in range(len(edges)):  # Warshall
+        reach |= reach[:, middle][:, None] & reach[middle][None, :]
+    return edges & reach.T

@@ -1,0 +1,89 @@
+"""The learned graph: it finds simulated relations, is acyclic within a row, and respects what the user knows."""
+
+import numpy as np
+import pytest
+
+from detectors.causes.graph import CausalGraph
+from detectors.causes.learning import _descend, _on_cycles, learn, moments
+from detectors.causes.settings import LearningSettings
+
+NAMES = ["a.x", "b.x", "c.x", "d.x"]
+
+
+def simulated(rows: int, seed: int = 0) -> np.ndarray:
+    """a -> b within the row, b -> c one row later, d alone."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 4))
+    x[:, 1] += 0.9 * x[:, 0]
+    x[1:, 2] += 0.8 * x[:-1, 1]
+    return x
+
+
+def relations(graph: CausalGraph) -> set[tuple[str, str, int]]:
+    return {(edge.cause, edge.effect, edge.lag) for edge in graph.edges()}
+
+
+def test_a_lagged_relation_is_found_with_its_lag_and_direction() -> None:
+    graph = learn(moments(simulated(2000), 1), NAMES, LearningSettings()).graph
+    assert ("b.x", "c.x", 1) in relations(graph)
+    assert {frozenset(r[:2]) for r in relations(graph)} >= {frozenset(("a.x", "b.x")), frozenset(("b.x", "c.x"))}
+    assert not any("d.x" in r for r in relations(graph))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_part_within_a_row_has_no_cycle(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mixed = rng.normal(size=(400, 8)) @ rng.normal(size=(8, 8))  # everything correlates with everything
+    graph = learn(moments(mixed, 1), [f"v{i}" for i in range(8)], LearningSettings(prune=0.01)).graph
+    now = np.zeros((8, 8), dtype=bool)
+    now[graph.causes[graph.lags == 0], graph.effects[graph.lags == 0]] = True
+    assert not _on_cycles(now).any()
+
+
+def test_a_given_relation_stays_given_and_is_never_reversed() -> None:
+    given = CausalGraph.from_pairs([("d.x", "a.x"), ("b.x", "a.x")], NAMES)  # the second one is wrong; it is the user's
+    graph = learn(moments(simulated(2000), 1), NAMES, LearningSettings(), given=given).graph
+    origins = {(edge.cause, edge.effect): edge.origin for edge in graph.edges()}
+    assert origins[("d.x", "a.x")] == origins[("b.x", "a.x")] == "given"
+    assert ("a.x", "b.x") not in {(e.cause, e.effect) for e in graph.edges() if e.lag == 0}
+    assert origins[("b.x", "c.x")] == "learned"
+
+
+def test_units_and_constant_columns_change_nothing() -> None:
+    rows = simulated(1500)
+    scaled = np.c_[rows * [1e6, 1e-6, 3.0, 1.0] + [5.0, 0.0, -2.0, 0.0], np.full(1500, 7.0)]
+    plain = learn(moments(rows, 1), NAMES, LearningSettings()).graph
+    other = learn(moments(scaled, 1), [*NAMES, "e.x"], LearningSettings()).graph
+    assert relations(other) == relations(plain)
+
+
+def test_moments_of_batches_add_up() -> None:
+    rows = simulated(300)
+    whole = moments(rows, 1)
+    parts = moments(rows[:100], 1) + moments(rows[99:], 1)  # the second batch begins one lag earlier
+    np.testing.assert_allclose(parts.products, whole.products)
+    assert parts.count == whole.count
+
+
+def test_a_warm_start_goes_on_where_the_last_update_ended() -> None:
+    found, short = moments(simulated(2000), 1), LearningSettings(iterations=30)
+    first = learn(found, NAMES, short)
+    second = learn(found, NAMES, short, before=first)
+    best = _descend(
+        found.correlation(), np.zeros((8, 4)), np.zeros((4, 4), dtype=bool), LearningSettings(iterations=3000)
+    )
+    assert np.abs(second.weights - best).sum() < np.abs(first.weights - best).sum()
+
+
+def test_too_few_rows_or_too_many_variables_keep_the_given_graph_and_say_so() -> None:
+    given = CausalGraph.from_pairs([("a.x", "b.x")], NAMES)
+    few = learn(moments(simulated(8), 1), NAMES, LearningSettings(), given=given)
+    wide = learn(moments(simulated(2000), 1), NAMES, LearningSettings(max_variables=3), given=given)
+    assert few.graph is given and "rows" in few.note
+    assert wide.graph is given and "variables" in wide.note
+
+
+def test_a_cycle_loses_its_weakest_edge() -> None:
+    edges = np.zeros((4, 4), dtype=bool)
+    edges[0, 1] = edges[1, 2] = edges[2, 0] = edges[2, 3] = True
+    assert set(map(tuple, np.argwhere(_on_cycles(edges)))) == {(0, 1), (1, 2), (2, 0)}
