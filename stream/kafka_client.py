@@ -36,6 +36,8 @@ HINTS = {
     "UNEXPECTED_EOF": "the port does not speak TLS: is security_protocol right?",
 }
 QUIET_S = 60.0
+# Warnings of no use: "in the clear" at each connection (warn_if_open says it once), a busy machine's late wake-ups.
+NOISE = ("kafka.net.sasl", "kafka.net.selector")
 ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\],]+)(:\d{1,5})?")
 
 
@@ -108,7 +110,8 @@ def tame() -> None:
     client.addHandler(_OncePerMinute())
     client.setLevel(logging.WARNING)
     client.propagate = False
-    logging.getLogger("kafka.net.sasl").setLevel(logging.ERROR)  # "in the clear" at each connection: see warn_if_open
+    for name in NOISE:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def milliseconds(seconds: float) -> int:

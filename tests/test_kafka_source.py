@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from broker import Broker
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from source_contract import COUNT, SourceContract
 
 from stream import topics
 from stream.errors import DependencyError, FencedError, InputError
@@ -54,7 +55,7 @@ def consumer_of(settings: KafkaSettings, **changes: Any) -> KafkaSettings:
     return dataclasses.replace(settings, consumer=dataclasses.replace(settings.consumer, **changes))
 
 
-def read_until(source: KafkaSource, done: Callable[[Batch], bool], *, start: bool = True) -> Batch:
+def read_until(source: Source, done: Callable[[Batch], bool], *, start: bool = True) -> Batch:
     """What one source gave until then, as one batch; assigned partitions are started at the group's commit."""
     whole, deadline = Batch(), time.monotonic() + WAIT_S
     while not done(whole):
@@ -82,6 +83,25 @@ def enough(count: int) -> Callable[[Batch], bool]:
 
 def is_assigned(batch: Batch) -> bool:
     return bool(batch.assigned)
+
+
+class TestContract(SourceContract):
+    registered = "kafka"
+    ends = False
+    test_nothing_comes_before_a_partition_is_started = None  # a group takes longer to join: see the test of that name
+
+    @pytest.fixture(autouse=True)
+    def written(self, create_topics, sources, produce):
+        self.kafka, self.sources = create_topics(), sources
+        produce(range(COUNT))
+
+    def open(self) -> Source:
+        source: Source = self.sources(self.kafka)
+        return source
+
+    def collect(self, source: Source) -> list[tuple[int, float]]:
+        whole = read_until(source, lambda batch: COUNT in batch.positions.values())
+        return [pair for r in whole.readings for pair in zip(r.offsets.tolist(), r.values[:, 0].tolist(), strict=True)]
 
 
 def test_messages_become_readings_and_bad_ones_rejects_with_their_bytes(create_topics, sources, produce):
@@ -169,17 +189,6 @@ def test_an_offset_beyond_the_end_is_a_lost_one(create_topics, sources, produce)
     assert values(read_until(source, enough(3))) == [0, 1, 2]
 
 
-def test_pause_delivers_nothing_and_loses_nothing(create_topics, sources, produce):
-    source = sources(create_topics())
-    produce(range(3))
-    assert values(read_until(source, enough(3))) == [0, 1, 2]
-    source.pause()
-    produce(range(3, 6))
-    assert all(not source.read(0.1).readings for _ in range(5))
-    source.resume()
-    assert values(read_until(source, enough(3))) == [3, 4, 5]
-
-
 def test_a_partition_assigned_during_a_pause_waits_for_its_end(create_topics, sources, produce):
     source = sources(create_topics())
     produce(range(3))
@@ -252,6 +261,18 @@ def test_a_static_member_gets_its_partitions_back_at_once(create_topics, sources
     began = time.monotonic()
     read_until(sources(kafka), is_assigned)
     assert time.monotonic() - began < kafka.consumer.session_timeout
+
+
+def test_added_partitions_are_read_and_told(create_topics, sources, produce, caplog, monkeypatch):
+    monkeypatch.setattr("stream.kafka_client.METADATA_MS", 300)
+    kafka = create_topics()
+    source = sources(kafka)
+    read_until(source, is_assigned)
+    admin = connect(KafkaAdminClient, kafka)
+    admin.create_partitions({kafka.consumer.topics[0]: 2})
+    admin.close()
+    assert read_until(source, is_assigned).assigned == (f"{kafka.consumer.topics[0]}-1",)
+    assert "partitions were added" in caplog.text
 
 
 def test_a_topic_that_is_not_there_is_told(kafka, sources):

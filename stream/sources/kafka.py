@@ -61,6 +61,7 @@ class KafkaSource:
         self._decoder = Decoder(unit="ms", max_bytes=self._options.max_message)
         self._instance = instance_id(self._options.instance_id)
         self._started: set[str] = set()
+        self._counts: dict[str, int] = {}  # partitions of each topic
         self._paused = False
         self._committed: dict[str, int] = {}  # or begun at: what may be committed again
         self._committed_at = time.monotonic()
@@ -79,6 +80,7 @@ class KafkaSource:
         records = self._poll(timeout_s)
         assigned, revoked = self._listener.take()
         self._forget((*assigned, *revoked))
+        self._tell_growth(assigned)
         self._commit_again_if_idle()
         readings: list[Readings] = []
         rejects: list[Reject] = []
@@ -183,7 +185,8 @@ class KafkaSource:
             max_partition_fetch_bytes=options.max_partition_fetch,
             allow_auto_create_topics=False,
         )
-        missing = [topic for topic in options.topics if not consumer.partitions_for_topic(topic)]
+        self._counts = {topic: len(consumer.partitions_for_topic(topic)) for topic in options.topics}
+        missing = [topic for topic, count in self._counts.items() if not count]
         if missing:
             consumer.close(autocommit=False)
             raise DependencyError(f"Kafka has no topic {', '.join(missing)}; `tocsin topics create` makes it")
@@ -202,7 +205,7 @@ class KafkaSource:
                 self._jump(partition, offset)
         except LogTruncationError as error:
             for partition, end in error.divergent_offsets.items():
-                self._jump(partition, self._positions[name_of(partition)], end and end.offset)
+                self._jump(partition, self._positions.get(name_of(partition), 0), end and end.offset)
         except FencedInstanceIdError as error:
             raise self._fenced() from error
         except UnsupportedCodecError as error:
@@ -249,6 +252,14 @@ class KafkaSource:
         except KafkaError as error:
             log.debug("lag is not known", extra={"error": str(error)})
             return {}
+
+    def _tell_growth(self, assigned: Iterable[str]) -> None:
+        """More partitions: a key may now go to another one, and its system begins anew there."""
+        for which in map(partition_of, assigned):
+            before = self._counts.get(which.topic, 0)
+            if which.partition >= before:
+                self._counts[which.topic] = which.partition + 1
+                log.error("partitions were added: systems that move start without their state", extra=which._asdict())
 
     def _commit_again_if_idle(self) -> None:
         idle = time.monotonic() - self._committed_at > self._options.session_timeout
