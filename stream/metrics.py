@@ -104,7 +104,7 @@ class Metrics(Silence):
             self.rejects.labels(reject.reason).inc()
         for record in outcome.records:
             self._count(record)
-        for _, _, score in outcome.shadow:
+        for score in outcome.shadow:
             self.shadow.observe(score)
 
     def _count(self, record: object) -> None:

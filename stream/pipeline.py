@@ -1,12 +1,12 @@
 """Systems and their monitors: readings in, findings out. No I/O, no clock; the same rows give the same findings."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from detectors.block import Block, FloatArray, IntArray, State
+from detectors.block import Block, BoolArray, FloatArray, IntArray, State, nested, part
 from detectors.findings import Findings
 from stream.align import Aligned, Aligner
 from stream.errors import StateError
@@ -30,21 +30,25 @@ class SystemMonitor(Protocol):
     def load_state(self, state: State) -> None: ...
 
 
-class ShadowScorer(Protocol):
-    """An opinion without a vote: rows are offered, scores are taken when they are ready. It never makes anyone wait."""
+class Background(Protocol):
+    """Opinions without a vote on many systems: what the pipeline asks of detectors.background.worker.
 
-    def offer(self, times: IntArray, values: FloatArray, normal: Any) -> None: ...
+    Rows are submitted, results are taken when they are there; nobody ever waits.
+    """
 
-    def take(self) -> dict[int, float]:
-        """Score by the row's time of the rows that were scored since the last call; 1.0 is the line."""
+    def submit(self, system: str, times: IntArray, values: FloatArray, normal: BoolArray) -> bool: ...
 
-    def state(self) -> State: ...
+    def results(self) -> Iterable[tuple[str, int, float]]:
+        """(system, time, score) of what was scored since the last call; 1.0 is the line."""
 
-    def load_state(self, state: State) -> None: ...
+    def state(self, system: str) -> State: ...
+
+    def load_state(self, system: str, state: State) -> None: ...
+
+    def forget(self, system: str) -> None: ...
 
 
 MakeMonitor = Callable[[tuple[str, ...]], SystemMonitor]
-MakeShadow = Callable[[tuple[str, ...]], ShadowScorer | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,12 @@ class Step:
 
 @dataclass(slots=True)
 class Outcome:
-    """What some readings led to. shadow: (system, time, score) of rows that the background scored meanwhile."""
+    """What some readings led to. shadow: the scores that the background made meanwhile, of these or earlier rows."""
 
     steps: list[Step] = field(default_factory=list)
     records: list[FindingRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
-    shadow: list[tuple[str, int, float]] = field(default_factory=list)
+    shadow: list[float] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -83,8 +87,8 @@ class SystemState:
 class Pipeline:
     """All systems of this process, each with its aligner, its monitor and its incidents.
 
-    make_monitor: variables -> a monitor; make_shadow: variables -> a background scorer or None.
-    format_time: how records write a time.
+    make_monitor: variables -> a monitor.  format_time: how records write a time.
+    background: gives opinions without a vote; background_id: its state is loaded only where this is the same.
     """
 
     def __init__(
@@ -93,12 +97,14 @@ class Pipeline:
         *,
         align: AlignSettings | None = None,
         incidents: IncidentSettings | None = None,
-        make_shadow: MakeShadow = lambda variables: None,
+        background: Background | None = None,
+        background_id: str = "",
         config_hash: str = "",
         format_time: Callable[[int], Time] = to_text,
     ) -> None:
         self._make_monitor = make_monitor
-        self._make_shadow = make_shadow
+        self._background = background
+        self._background_id = background_id
         self._align = align or AlignSettings()
         self._incidents = incidents or IncidentSettings()
         self._config_hash = config_hash
@@ -116,18 +122,34 @@ class Pipeline:
             if len(aligned.rows):
                 waiting.setdefault(key, []).append(aligned)
         for key, pieces in waiting.items():
-            self._systems[key].step(pieces, outcome)
+            self._step(key, pieces, outcome)
         return outcome
 
     def finish(self) -> Outcome:
         """The input ended: the last open rows, and where open incidents stand."""
         outcome = Outcome()
-        for system in self._systems.values():
+        for key, system in self._systems.items():
             last = system.aligner.flush()
             if len(last.rows):
-                system.step([last], outcome)
+                self._step(key, [last], outcome)
             outcome.records += system.incidents.finish()
         return outcome
+
+    def _step(self, key: tuple[str, str], pieces: Sequence[Aligned], outcome: Outcome) -> None:
+        system = self._systems[key]
+        step, offsets = system.step(pieces)
+        opinions = self._opinions(key, step, outcome)
+        outcome.steps.append(step)
+        outcome.records += system.incidents.follow(step.findings, offsets, shadow=opinions)
+
+    def _opinions(self, key: tuple[str, str], step: Step, outcome: Outcome) -> dict[int, float]:
+        """What the background says of this system's rows, by their times, as far as it has said it."""
+        if self._background is None:
+            return {}
+        self._background.submit(_joined(key), step.rows.times, step.rows.values, step.findings.normal)
+        results = list(self._background.results())
+        outcome.shadow += [score for _, _, score in results]
+        return {time: score for name, time, score in results if name == _joined(key)}
 
     def _system(self, key: tuple[str, str]) -> "_System":
         if key not in self._systems:
@@ -139,7 +161,7 @@ class Pipeline:
                 config_hash=self._config_hash,
                 format_time=self._format_time,
             )
-            self._systems[key] = _System(key, Aligner(self._align), incidents, self._make_monitor, self._make_shadow)
+            self._systems[key] = _System(key, Aligner(self._align), incidents, self._make_monitor)
         return self._systems[key]
 
     def __len__(self) -> int:
@@ -160,14 +182,24 @@ class Pipeline:
 
     def state(self, partition: str) -> dict[str, SystemState]:
         """System -> state, of one partition."""
-        return {name: system.state() for (place, name), system in self._systems.items() if place == partition}
+        return {key[1]: self._state(key) for key in self._systems if key[0] == partition}
+
+    def _state(self, key: tuple[str, str]) -> SystemState:
+        state = self._systems[key].state()
+        if self._background is None:
+            return state
+        model = nested("background", self._background.state(_joined(key)))
+        return SystemState({**state.plain, "background": self._background_id}, {**state.arrays, **model})
 
     def load_state(self, partition: str, states: Mapping[str, SystemState]) -> None:
         """Replace what is known of a partition. Raises StateError for a state that does not fit."""
         self.drop(partition)
         for name, state in states.items():
+            key = partition, name
             try:
-                self._system((partition, name)).load_state(state)
+                self._system(key).load_state(state)
+                if self._background is not None and state.plain.get("background") == self._background_id:
+                    self._background.load_state(_joined(key), part("background", state.arrays))
             except (KeyError, ValueError, TypeError, IndexError) as error:
                 self.drop(partition)
                 raise StateError(f"the state of system {name} does not fit this version: {error!r}") from error
@@ -176,57 +208,46 @@ class Pipeline:
         """Forget a partition's systems: another process owns them now."""
         for key in [key for key in self._systems if key[0] == partition]:
             del self._systems[key]
+            if self._background is not None:
+                self._background.forget(_joined(key))
 
 
 class _System:
-    def __init__(
-        self,
-        key: tuple[str, str],
-        aligner: Aligner,
-        incidents: Incidents,
-        make_monitor: MakeMonitor,
-        make_shadow: MakeShadow,
-    ) -> None:
+    def __init__(self, key: tuple[str, str], aligner: Aligner, incidents: Incidents, make_monitor: MakeMonitor) -> None:
         self._key = key
         self.aligner = aligner
         self.incidents = incidents
         self.monitor: SystemMonitor | None = None  # until the variables are known
-        self._shadow: ShadowScorer | None = None
         self._make_monitor = make_monitor
-        self._make_shadow = make_shadow
 
-    def step(self, pieces: list[Aligned], outcome: Outcome) -> None:
+    def step(self, pieces: Sequence[Aligned]) -> tuple[Step, IntArray]:
+        """The rows of the pieces with their findings, and the offset of each row."""
         rows = Block(
             np.concatenate([piece.rows.times for piece in pieces]),
             np.concatenate([piece.rows.values for piece in pieces]),
         )
-        offsets = np.concatenate([piece.offsets for piece in pieces])
         findings = self._begin().step(rows)
-        shadow = self._ask_shadow(rows, findings)
         partition, name = self._key
-        outcome.steps.append(Step(name, partition, self.aligner.variables or (), rows, findings))
-        outcome.records += self.incidents.follow(findings, offsets, shadow=shadow)
-        outcome.shadow += [(name, time, score) for time, score in shadow.items()]
+        step = Step(name, partition, self.aligner.variables or (), rows, findings)
+        return step, np.concatenate([piece.offsets for piece in pieces])
 
     def _begin(self) -> SystemMonitor:
         if self.monitor is None:
-            variables = self.aligner.variables or ()
-            self.monitor = self._make_monitor(variables)
-            self._shadow = self._make_shadow(variables)
+            self.monitor = self._make_monitor(self.aligner.variables or ())
         return self.monitor
-
-    def _ask_shadow(self, rows: Block, findings: Findings) -> dict[int, float]:
-        if self._shadow is None:
-            return {}
-        self._shadow.offer(rows.times, rows.values, findings.normal)
-        return self._shadow.take()
 
     def state(self) -> SystemState:
         plain = {"align": self.aligner.state(), "incidents": self.incidents.state()}
-        return SystemState(plain, {} if self.monitor is None else self.monitor.state())
+        return SystemState(plain, {} if self.monitor is None else nested("monitor", self.monitor.state()))
 
     def load_state(self, state: SystemState) -> None:
         self.aligner.load_state(state.plain["align"])
         self.incidents.load_state(state.plain["incidents"])
-        if state.arrays:
-            self._begin().load_state(state.arrays)
+        learned = part("monitor", state.arrays)
+        if learned:
+            self._begin().load_state(learned)
+
+
+def _joined(key: tuple[str, str]) -> str:
+    """A system's name among all partitions."""
+    return "/".join(key)

@@ -45,7 +45,7 @@ class Report(Silence):
         self._seconds += seconds
         self._count_rejects(outcome.rejects)
         self.background["scored"] += len(outcome.shadow)
-        self.background["over"] += sum(score > 1 for _, _, score in outcome.shadow)
+        self.background["over"] += sum(score > 1 for score in outcome.shadow)
         for step in outcome.steps:
             self.systems.add(step.system)
             self.variables = max(self.variables, len(step.variables))

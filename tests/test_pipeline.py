@@ -171,29 +171,48 @@ def test_rejected_readings_are_part_of_the_outcome():
     assert outcome.rows == 1
 
 
-class Shadow:
-    """Scores every second row at once."""
+class EverySecond:
+    """A background that scores every second row at once, and the others never."""
 
-    def __init__(self, variables):
-        self.rows: list[int] = []
+    def __init__(self):
+        self.waiting: list[tuple[str, int, float]] = []
+        self.models: dict[str, int] = {}
 
-    def offer(self, times, values, normal):
-        self.rows = times.tolist()
+    def submit(self, system, times, values, normal):
+        self.models[system] = self.models.get(system, 0) + len(times)
+        self.waiting += [(system, time, 0.5) for time in times.tolist()[::2]]
+        return True
 
-    def take(self):
-        return {time: 0.5 for time in self.rows[::2]}
+    def results(self):
+        taken, self.waiting = self.waiting, []
+        return taken
 
-    def state(self):
-        return {}
+    def state(self, system):
+        return {"rows": np.array(self.models.get(system, 0))}
 
-    def load_state(self, state): ...
+    def load_state(self, system, state):
+        self.models[system] = int(state["rows"])
+
+    def forget(self, system):
+        self.models.pop(system, None)
 
 
 def test_a_score_without_a_vote_stands_beside_the_verdict_where_it_is_known():
-    pipeline = Pipeline(FakeMonitor, make_shadow=Shadow)
-    outcome = pipeline.process([block([20, 20])])
+    outcome = Pipeline(FakeMonitor, background=EverySecond()).process([block([20, 20])])
     assert [r.shadow for r in outcome.records if isinstance(r, VerdictRecord)] == [{"autoencoder": 0.5}, {}]
-    assert outcome.shadow == [("shop", 0, 0.5)]
+    assert outcome.shadow == [0.5]
+
+
+def test_the_backgrounds_models_move_with_their_partition():
+    first = Pipeline(FakeMonitor, background=EverySecond(), background_id="x")
+    first.process([block([1, 2, 3])])
+    for identity, models in (("x", {"p/shop": 3}), ("another", {})):
+        background = EverySecond()
+        second = Pipeline(FakeMonitor, background=background, background_id=identity)
+        second.load_state("p", first.state("p"))
+        assert background.models == models
+        second.drop("p")
+        assert background.models == {}
 
 
 def test_a_state_that_does_not_fit_is_told():
