@@ -28,15 +28,15 @@ VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::-([^}]*))?\})")
 
 def parse(text: str, name: str) -> yaml.Node | None:
     """The YAML document in a text as nodes that know their lines; None if it is empty. name: shown in errors."""
-    loader = yaml.SafeLoader(text)
-    loader.name = name
     try:
+        loader = yaml.SafeLoader(text)
+        loader.name = name
         return loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{name}:{line}: not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not valid YAML: {error}") from None
+        raise ConfigError(f"{name}: not valid YAML: {getattr(error, 'reason', error)}") from None
 
 
 def merge(nodes: list[yaml.Node]) -> yaml.Node | None:
