@@ -54,7 +54,7 @@ def _center_and_spread(rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
     present = np.isfinite(rows)
     seen = present.any(axis=0)
     count = np.maximum(present.sum(axis=0), 1)
-    ordered = np.sort(np.where(present, rows, np.inf), axis=0)  # missing cells last
+    ordered = np.where(seen, np.sort(np.where(present, rows, np.inf), axis=0), 0.0)  # missing cells last
     columns = np.arange(rows.shape[1])
     low, high = ordered[(count - 1) // 2, columns], ordered[count // 2, columns]
     center = np.where(seen, 0.5 * (low + high), 0.0)
