@@ -12,9 +12,6 @@ one. Ready 1.5 to 3 s after start; nothing is left behind, not even when the own
 
 import argparse
 import fcntl
-import functools
-import os
-import re
 import shutil
 import signal
 import socket
@@ -25,15 +22,12 @@ import time
 from pathlib import Path
 from typing import Self
 
+from distribution import BUILD, INSTALL, fetch_jars, is_ready, java, mark_ready, missing, run
 from keeper import Keeper
 
-HERE = Path(__file__).resolve().parent
-BUILD = HERE.parents[1] / "build" / "kafka"
-ARCHIVE = BUILD / "classes.jsa"
+ARCHIVE, FORMATTED = BUILD / "classes.jsa", BUILD / "formatted"
 USER, PASSWORD = "tocsin", "tocsin-secret"
 READY = "Kafka Server started"
-JVM = ("-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
-INSTALL = "install Java 17 and Maven (Debian: openjdk-17-jre-headless maven), or set TOCSIN_TEST_KAFKA=host:port"
 
 # The short sessions make a killed broker ready in 3 s instead of 12, the short delays a group in none instead of 3 s.
 PROPERTIES = """\
@@ -66,30 +60,6 @@ log.initial.task.delay.ms=500
 log.retention.check.interval.ms=1000
 """
 
-LOGGING = """\
-status=error
-appender.out.type=Console
-appender.out.name=out
-appender.out.layout.type=PatternLayout
-appender.out.layout.pattern=%d %p %c{1} %m%n
-rootLogger.level=warn
-rootLogger.appenderRef.out.ref=out
-logger.server.name=kafka.server.KafkaRaftServer
-logger.server.level=info
-"""
-
-
-def missing() -> str | None:
-    """What this machine lacks to run a broker, or None."""
-    try:
-        version = subprocess.run(["java", "-version"], capture_output=True, text=True, check=True).stderr
-    except (OSError, subprocess.CalledProcessError):
-        return "java"
-    major = re.search(r'version "(\d+)', version)
-    if major is None or int(major[1]) < 17:
-        return f"Java 17 or later (found {version.splitlines()[0]})"
-    return None if shutil.which("mvn") or _fetched() else "mvn"
-
 
 class Broker:
     """One broker; start, stop, kill and start again keep its ports and its data until it is closed."""
@@ -97,7 +67,7 @@ class Broker:
     def __init__(self, *, port: int | None = None, archive: Path | None = None) -> None:
         """port: where it listens; None: a free one. archive: keep its loaded classes there when it stops."""
         if archive is None:
-            fetch()
+            prepare()
         self._port = port
         self._sharing = f"-XX:ArchiveClassesAtExit={archive}" if archive else f"-XX:SharedArchiveFile={ARCHIVE}"
         self._keeper = Keeper()
@@ -105,7 +75,7 @@ class Broker:
         self._keeper.keep(self._directory)
         self._process: subprocess.Popen[bytes] | None = None
         self._started_before = False
-        shutil.copytree(BUILD / "formatted", self._directory / "data")
+        shutil.copytree(FORMATTED, self._directory / "data")
         self._choose_ports()
 
     def __enter__(self) -> Self:
@@ -155,9 +125,9 @@ class Broker:
     def _try_start(self, timeout_s: float) -> bool:
         with self.log.open("ab") as log:
             seen = log.tell()
-            command = ["java", *JVM, self._sharing, *_logging(self._directory), "-cp", _classpath(), "kafka.Kafka"]
+            properties = str(self._directory / "server.properties")
             self._process = subprocess.Popen(
-                [*command, str(self._directory / "server.properties")],
+                java(self._directory, self._sharing, "kafka.Kafka", properties),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -208,32 +178,27 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def fetch() -> None:
-    """Fetch the jars and prepare what makes a start short, unless build/kafka has it for this pom. Safe in parallel."""
+def prepare() -> None:
+    """Fetch Kafka and what makes a start short, unless build/kafka has it. Safe in parallel."""
     BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _fetched():
-            return
-        shutil.rmtree(BUILD / "jars", ignore_errors=True)
-        _run(
-            "mvn", "-q", "-B", "-f", str(_pom()), "dependency:copy-dependencies", f"-DoutputDirectory={BUILD / 'jars'}"
-        )
-        _format()
-        _archive()
-        shutil.copy(_pom(), BUILD / "fetched.xml")
+        if not is_ready():
+            fetch_jars()
+            _format()
+            _archive()
+            mark_ready()
 
 
 def _format() -> None:
     """An empty data folder, as StorageTool makes it: copied for each broker it saves a second of Java at each start."""
-    target = BUILD / "formatted"
-    shutil.rmtree(target, ignore_errors=True)
+    shutil.rmtree(FORMATTED, ignore_errors=True)
     properties = BUILD / "format.properties"
     ports = {"plain": 1, "sasl": 2, "controller": 3}
-    properties.write_text(PROPERTIES.format(data=target, user=USER, password=PASSWORD, **ports))
-    tool = ["java", *JVM, *_logging(BUILD), "-cp", _classpath(), "kafka.tools.StorageTool"]
-    cluster = _run(*tool, "random-uuid").split()[-1]
-    _run(*tool, "format", "-t", cluster, "-c", str(properties))
+    properties.write_text(PROPERTIES.format(data=FORMATTED, user=USER, password=PASSWORD, **ports))
+    tool = java(BUILD, "kafka.tools.StorageTool")
+    cluster = run(*tool, "random-uuid").split()[-1]
+    run(*tool, "format", "-t", cluster, "-c", str(properties))
 
 
 def _archive() -> None:
@@ -241,33 +206,6 @@ def _archive() -> None:
     ARCHIVE.unlink(missing_ok=True)
     with Broker(archive=ARCHIVE) as broker:
         broker.stop()
-
-
-def _fetched() -> bool:
-    mark = BUILD / "fetched.xml"
-    return mark.exists() and mark.read_bytes() == _pom().read_bytes()
-
-
-def _pom() -> Path:
-    return HERE / "pom.xml"
-
-
-@functools.cache
-def _classpath() -> str:
-    return str(BUILD / "jars" / "*")
-
-
-def _logging(directory: Path) -> list[str]:
-    file = directory / "log4j2.properties"
-    file.write_text(LOGGING)
-    return [f"-Dlog4j2.configurationFile={file}"]
-
-
-def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command[:3])} ... failed:\n{(done.stdout + done.stderr)[-3000:]}")
-    return done.stdout
 
 
 def main() -> int:

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from broker import INSTALL, Broker, free_ports, missing
+from broker import Broker, free_ports
+from distribution import INSTALL, missing
 from kafka import KafkaConsumer
 from keeper import Keeper
 from process import TOCSIN, Process
@@ -71,7 +72,8 @@ def watch(broker: Broker, state: str, speed: float) -> None:
         say("findings of anomaly.verdicts.v1 and anomaly.incidents.v1 as they arrive:")
         follow(process, producer_of(speed, broker.servers))
         totals = process.metrics()
-        say(f"{totals['tocsin_rows_total']:,.0f} rows read, {totals['tocsin_verdicts_total']:.0f} over the line")
+        rows, over = (totals.get(f"tocsin_{name}_total", 0.0) for name in ("rows", "verdicts"))
+        say(f"{rows:,.0f} rows read, {over:.0f} over the line")
     finally:
         if process.is_running():
             process.stop()
