@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+from detectors.background.autoencoder import available
+from detectors.background.worker import InStep, Worker
 from detectors.causes.graph import CausalGraph
 from detectors.monitor import Monitor
-from stream.config import Config, config_hash
+from stream.config import Config, config_hash, hash_of
 from stream.event_time import to_text
 from stream.graph_file import read_graph
 from stream.pipeline import Pipeline
@@ -30,8 +32,22 @@ def check(config: Config) -> str:
     return config_hash(config, given_graph(config))
 
 
+def make_background(config: Config, *, in_step: bool) -> Worker | InStep | str:
+    """The autoencoders: in step with the rows for a replay, else in a thread of their own; or why there are none."""
+    reason = available()
+    if reason is not None:
+        return reason
+    if in_step:
+        return InStep(config.autoencoder.model, seed=config.seed)
+    return Worker(config.autoencoder.model, seed=config.seed, capacity_rows=config.autoencoder.capacity_rows)
+
+
 def make_pipeline(
-    config: Config, graph: Pairs = (), *, format_time: Callable[[int], Time] = to_text
+    config: Config,
+    graph: Pairs = (),
+    *,
+    background: Worker | InStep | None = None,
+    format_time: Callable[[int], Time] = to_text,
 ) -> tuple[Pipeline, str]:
     """The pipeline and the hash of what decides its findings."""
     decides = config_hash(config, graph)
@@ -44,6 +60,8 @@ def make_pipeline(
         make_monitor,
         align=config.align,
         incidents=config.incidents,
+        background=background,
+        background_id=hash_of(config.seed, config.autoencoder.model),
         config_hash=decides,
         format_time=format_time,
     )

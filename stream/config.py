@@ -12,9 +12,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from detectors.background.autoencoder import AutoencoderSettings
 from detectors.settings import MonitorSettings
 from stream.errors import ConfigError
-from stream.settings import Settings
+from stream.settings import Settings, at_least
 from stream.typed_yaml import DURATIONS, SIZES, meaning, merge, parse, read
 
 SCHEMA_VERSION = 1
@@ -23,10 +24,23 @@ DECISIVE = ("seed", "align", "incidents", "monitor")
 
 
 @dataclass(frozen=True, slots=True)
+class BackgroundSettings:
+    """The autoencoder beside the vote: run has it if enabled, replay if it is asked to."""
+
+    enabled: bool = True  # without torch it is off, which is told
+    capacity_rows: int = 10_000  # of its queue; what finds it full is dropped and counted
+    model: AutoencoderSettings = field(default_factory=AutoencoderSettings)
+
+    def __post_init__(self) -> None:
+        at_least("capacity_rows", self.capacity_rows, 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Config(Settings):
     """A whole configuration."""
 
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    autoencoder: BackgroundSettings = field(default_factory=BackgroundSettings)
 
 
 def load(path: str | None, environment: Mapping[str, str] = os.environ) -> Config:
@@ -62,14 +76,13 @@ def _text(file: Path) -> str:
 
 def config_hash(settings: Config, pairs: Iterable[tuple[str, str]] = ()) -> str:
     """A short hash of all that decides the findings, the given graph's (cause, effect) pairs included."""
-    decisive = {name: _plain(getattr(settings, name)) for name in DECISIVE}
-    text = json.dumps({**decisive, "graph": sorted(pairs)}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hash_of(*(getattr(settings, name) for name in DECISIVE), sorted(pairs))
 
 
-def _plain(value: Any) -> Any:
-    """Settings as dicts, lists and scalars."""
-    return json.loads(json.dumps(dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value))  # type: ignore[arg-type]
+def hash_of(*things: Any) -> str:
+    """A short hash of settings and plain values."""
+    plain = [dataclasses.asdict(thing) if dataclasses.is_dataclass(thing) else thing for thing in things]  # type: ignore[arg-type]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def show(settings: Config) -> str:

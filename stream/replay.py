@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from stream.assembly import given_graph, make_pipeline
+from stream.assembly import given_graph, make_background, make_pipeline
 from stream.config import load
 from stream.errors import InputError
 from stream.progress import progress_bar
@@ -23,6 +23,7 @@ from stream.sources.file import FileSource
 from stream.tables import ScoreTables
 
 INTERRUPTED = 130
+NO_AUTOENCODER = "the autoencoder did not run (--autoencoder lets it score, too)"
 
 
 def replay(arguments: argparse.Namespace) -> int:
@@ -30,7 +31,10 @@ def replay(arguments: argparse.Namespace) -> int:
     config = load(arguments.config)
     graph = given_graph(config, arguments.graph)
     source = FileSource(file_settings(config.source.file, arguments))
-    pipeline, _ = make_pipeline(config, graph, format_time=source.format_time)
+    background = make_background(config, in_step=True) if arguments.autoencoder else NO_AUTOENCODER
+    off = [background] if isinstance(background, str) else []
+    working = None if isinstance(background, str) else background
+    pipeline, _ = make_pipeline(config, graph, background=working, format_time=source.format_time)
     kept_in, dead_letters = _dead_letters(arguments)
     sinks = [JsonLines(arguments.findings)] if arguments.findings else []
     tables = ScoreTables(arguments.scores, arguments.variable_scores, source.text_of)
@@ -45,7 +49,7 @@ def replay(arguments: argparse.Namespace) -> int:
                 error = damaged
         tables.close()
         report.finish()
-    _tell(report, arguments.output, kept_in, ["stopped early by Ctrl-C"] if interrupted else [])
+    _tell(report, arguments.output, kept_in, off)
     if error is not None:
         raise error
     return INTERRUPTED if interrupted else 0

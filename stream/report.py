@@ -136,7 +136,7 @@ class Report(Silence):
         if self.background["scored"]:
             scored, over = count(self.background["scored"], "row"), self.background["over"]
             lines.append(f"autoencoder: {scored} scored, {over:,} over its line (it has no vote)")
-        return lines + [f"off: {what}" for what in off]
+        return [*lines, *off]
 
     @property
     def causes(self) -> Counter[str]:
@@ -185,9 +185,8 @@ def deviation(contribution: dict[str, Any]) -> str:
     if contribution["expected"] is None:
         return text
     text += f", expected {number(contribution['expected'])}"
-    if contribution["lower"] is None or contribution["upper"] is None:
-        return text
-    return f"{text} ({number(contribution['lower'])} to {number(contribution['upper'])})"
+    lower, upper = number(contribution["lower"]), number(contribution["upper"])
+    return text if "?" in (lower, upper) or lower == upper else f"{text} ({lower} to {upper})"
 
 
 def certainty(record: IncidentRecord) -> str:

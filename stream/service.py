@@ -4,14 +4,17 @@ import argparse
 import logging
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
-from stream.assembly import given_graph, make_pipeline
+from detectors.background.worker import Background
+from stream.assembly import given_graph, make_background, make_pipeline
 from stream.config import load
 from stream.log_lines import set_up
 from stream.metrics import Metrics
 from stream.runner import Runner
+from stream.sinks.protocol import Sink
 from stream.sinks.registry import open_dead_letters, open_sinks
 from stream.snapshot import Snapshots
 from stream.sources.protocol import Source
@@ -19,6 +22,13 @@ from stream.sources.registry import open_source
 from stream.version import VERSION
 from stream.web import WebServer
 
+BACKGROUND = {
+    "submitted": "Rows offered to the autoencoders.",
+    "dropped": "Rows that found the autoencoders' queue full.",
+    "failed": "Rows lost with an autoencoder that failed.",
+    "scored": "Rows that the autoencoders scored.",
+    "restarts": "Autoencoders that failed and were started anew.",
+}
 log = logging.getLogger(__name__)
 
 
@@ -26,7 +36,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 after SIGTERM, SIGINT or the source's end. Raises the family of stream.errors."""
     config = load(arguments.config)
     set_up(arguments.log_level or config.log.level, arguments.log_format or config.log.format)
-    pipeline, decides = make_pipeline(config, given_graph(config))
+    background = make_background(config, in_step=False) if config.autoencoder.enabled else "off by the config"
+    if isinstance(background, str):
+        log.warning("no autoencoder", extra={"reason": background})
+    working = None if isinstance(background, str) else background
+    pipeline, decides = make_pipeline(config, given_graph(config), background=working)
     snapshots = Snapshots(config.snapshot, config_hash=decides) if config.snapshot.directory else None
     source = open_source(config)
     sinks, dead_letters = open_sinks(config), open_dead_letters(config)
@@ -39,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         snapshots=snapshots,
         settings=config.runner,
         every_s=config.snapshot.every,
-        observers=[Metrics(registry, version=VERSION, config_hash=decides, counts=_counts(source, sinks))],
+        observers=[Metrics(registry, version=VERSION, config_hash=decides, counts=_counts(source, sinks, working))],
         is_live=True,
     )
     web = WebServer(config.http.listen, registry, lambda: runner.is_ready) if config.http.listen else None
@@ -51,11 +65,15 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         if web:
             web.close()
+        if working:
+            working.close()
     log.info("stopped", extra={"partitions": len(runner.partitions), "systems": len(pipeline)})
     return 0
 
 
-def _counts(source: Source, sinks: Sequence[object]) -> dict[str, tuple[str, Callable[[], int]]]:
+def _counts(
+    source: Source, sinks: Sequence[Sink], background: Background | None
+) -> dict[str, tuple[str, Callable[[], int]]]:
     """Counters that parts keep for themselves, where they have them."""
     found: dict[str, tuple[str, Callable[[], int]]] = {}
     if hasattr(source, "offset_jumps"):
@@ -65,4 +83,10 @@ def _counts(source: Source, sinks: Sequence[object]) -> dict[str, tuple[str, Cal
     if refused:
         text = "Findings that a sink's other end refuses to take."
         found["tocsin_findings_refused_total"] = text, lambda: sum(sink.passed_over for sink in refused)
+    for name, text in BACKGROUND.items():
+        found[f"tocsin_background_{name}_total"] = text, partial(_background_count, background, name)
     return found
+
+
+def _background_count(background: Background | None, name: str) -> int:
+    return int(getattr(background.counts(), name)) if background else 0

@@ -25,7 +25,7 @@ class ScoreTables(Silence):
             self._scores.write("time,score,verdict\n")
 
     def on_step(self, outcome: Outcome, seconds: float) -> None:
-        for step in outcome.steps:
+        for step in outcome.steps if self._scores or self._variables else ():
             if self._system is None:
                 self._system = step.system
                 if self._variables:

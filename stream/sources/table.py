@@ -117,7 +117,7 @@ def _cell(name: str, cell: str) -> float:
     if text.lower() in MISSING:
         return math.nan
     try:
-        number = math.inf if "_" in text else float(text)
+        number = float(text.replace("_", "?"))  # Python alone reads 1_000 as a number
     except ValueError:
         raise RejectedError("not_a_number", f"{name} must be a number or empty, got {cell[:80]!r}") from None
     if not math.isfinite(number):
