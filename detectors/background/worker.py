@@ -22,7 +22,7 @@ import numpy as np
 from detectors.background.autoencoder import Autoencoder, AutoencoderSettings
 from detectors.block import BoolArray, FloatArray, IntArray, State, nested, part
 
-_PIECE_ROWS = 256  # computed under one lock: state() waits no longer than for these
+_PIECE_ROWS = 64  # computed under one lock: state() waits no longer than for these
 _MOST_RESULTS = 100_000  # the oldest are forgotten if nobody takes them
 
 
