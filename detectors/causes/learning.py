@@ -22,6 +22,8 @@ from detectors.causes.settings import LearningSettings
 
 STAGES = (1.0, 0.1, 0.01)  # DAGMA's central path: the share of the loss against acyclicity
 RATE = 0.03  # Adam's step, in standardised weights
+RADIUS = 0.9  # largest spectral radius of W o W on the way
+POWER_STEPS = 12
 CONSTANT = 1e-12  # a variance at or below this is that of a constant
 
 
@@ -127,13 +129,20 @@ def _acyclicity_slope(within: FloatArray) -> FloatArray:
 
 
 def _inside(within: FloatArray) -> FloatArray:
-    """Scaled so that I - W o W stays an M-matrix: by a bound on the spectral radius of W o W, 1.0 = as it is."""
+    """Scaled so that I - W o W stays an M-matrix: the spectral radius of W o W at most 0.9.
+
+    For a positive v the largest (S v) / v bounds the radius of a matrix S >= 0 from above (Collatz, Wielandt); a few
+    steps of power iteration make that bound tight, at a fraction of the cost of eigenvalues.
+    """
     squares = within**2
-    bound = min(squares.sum(axis=0).max(initial=0.0), squares.sum(axis=1).max(initial=0.0))
-    if bound < 0.95:
-        return within
-    radius = float(np.abs(np.linalg.eigvals(squares)).max())
-    return within * np.sqrt(min(1.0, 0.9 / radius)) if radius > 0.9 else within
+    direction = np.ones(len(squares))
+    for _ in range(POWER_STEPS):
+        image = squares @ direction
+        bound = float((image / direction).max())
+        if bound <= RADIUS:
+            return within
+        direction = image / image.max() + 1e-3
+    return within * np.sqrt(RADIUS / bound)
 
 
 def _graph(
