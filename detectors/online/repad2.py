@@ -97,9 +97,9 @@ class Repad2:
     """RePAD2 for D variables. variables = AARE / Thd, flagged where > 1; expected = the prediction that was judged.
 
     Learns by its own rule inside :meth:`score`; :meth:`learn` does nothing, and the guard's weights do not reach it.
-    Cost on one busy core of 2017 (Zen): 3 us a reading, and 180 us a retraining (.1 to 1 % of readings, but each reading
-    of a variable while it is flagged). Compiled at first use: 13 s, once. Memory: 4 W + 4,200 bytes a variable; a snapshot has the used
-    part of W alone, and 150 bytes, since the weights follow from the three values they were trained on.
+    Cost on one busy core of 2017 (Zen): 3 us a reading, and 180 us a retraining (.1 to 1 % of readings, but each
+    reading of a variable while it is flagged); 13 s to compile, once. Memory: 4 W + 4,200 bytes a variable. A snapshot
+    has the used part of W alone, and 150 bytes, since the weights follow from the three values they were trained on.
     """
 
     name: ClassVar[str] = "repad2"
