@@ -142,7 +142,7 @@ def _inside(within: FloatArray) -> FloatArray:
         if bound <= RADIUS:
             return within
         direction = image / image.max() + 1e-3
-    return within * np.sqrt(RADIUS / bound)
+    return np.asarray(within * np.sqrt(RADIUS / bound))
 
 
 def _graph(
