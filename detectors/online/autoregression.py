@@ -16,9 +16,9 @@ from detectors.online.protocol import Scores
 from detectors.online.scale import fit_scale, learn_scale, new_scale, standardise
 
 LAGS = 3
-CLIP = 20.0  # of a residual, in its own deviations
-FLOOR = 0.01  # of that deviation, in deviations of the variable
-YOUNG = 10.0  # rows that a residual is taken to have had with a deviation of 1
+CLIP = 20.0  # of a residual, in its own mean sizes
+FLOOR = 0.01  # of that size, in deviations of the variable
+YOUNG = 10.0  # rows that a residual is taken to have had with a mean size of 1
 START = 10.0  # diagonal of the covariance at the start, and a quarter of its largest trace
 
 
@@ -29,7 +29,7 @@ class AutoregressionSettings:
     of few variables among many (at the price of broad, small ones)."""
 
     memory_rows: int = 33
-    smoothing: float = 0.5
+    smoothing: float = 0.4
     wide: int = 100
 
     def __post_init__(self) -> None:
@@ -40,7 +40,7 @@ class AutoregressionSettings:
 
 
 class Autoregression:
-    """RLS AR(3) a variable. variables = |residual| in its own standard deviations, at most 20; expected = the prediction.
+    """RLS AR(3) a variable. variables = |residual| over its own mean size, at most 20; expected = the prediction.
 
     member: the mean over the variables of the size of the signed average; fresh: the same of the residuals themselves.
     Cost: some 20 ns a reading to score, 40 to learn.
@@ -61,7 +61,7 @@ class Autoregression:
         self._cov = np.zeros((LAGS + 1, LAGS + 1, variables))
         for i in range(LAGS + 1):
             self._cov[i, i] = START
-        self._errors = np.zeros((2, variables))  # weight seen, sum of squared residuals
+        self._errors = np.zeros((2, variables))  # weight seen, sum of absolute residuals
         self._lags = np.zeros((LAGS, variables))  # raw, newest first, of the last row scored
         self._learned_lags = np.zeros((LAGS, variables))  # the same of the last row learned
         self._signed = np.zeros(variables)
@@ -129,7 +129,7 @@ def _score(
             predicted = min(max(predicted, -8.0), 8.0)
             expected[t, j] = mean + predicted * sd
             if present[t, j] and not restart[t, j]:
-                size = np.sqrt((errors[1, j] + YOUNG) / (errors[0, j] + YOUNG))
+                size = (errors[1, j] + YOUNG) / (errors[0, j] + YOUNG)
                 residual = (standardise(x, mean, sd) - predicted) / max(size, FLOOR)
                 residuals[t, j] = min(max(residual, -CLIP), CLIP)
             signed[j] += rate * (residuals[t, j] - signed[j])
@@ -178,7 +178,7 @@ def _learn(
                     phi[i + 1] = standardise(lags[i, j], mean, sd)
                 error = _update(theta[:, j], cov[:, :, j], phi, standardise(x, mean, sd), weights[t], keep)
                 errors[0, j] += weights[t]
-                errors[1, j] += weights[t] * error * error
+                errors[1, j] += weights[t] * abs(error)
             for i in range(LAGS - 1, 0, -1):
                 lags[i, j] = lags[i - 1, j]
             lags[0, j] = x

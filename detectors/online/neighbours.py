@@ -65,8 +65,9 @@ class Neighbours:
         self._learned = np.zeros((2, variables))  # the same of the last row learned
         self._rates = np.array([s.fast, s.slow])
         self._origin = np.full(variables, np.nan)  # first value learned: entries are kept relative to it
-        self._scale = np.stack([new_scale(variables), new_scale(variables)])  # of the row, and of its step
-        self._fit = np.zeros((2, 2, variables))  # of both: mean, deviation at the last refit
+        self._scale = new_scale(variables)
+        self._sizes = np.zeros((2, variables))  # of steps: weight seen, mean fourth power
+        self._fit = np.zeros((3, variables))  # mean, deviation, size of a step at the last refit
         self._jitter = float(np.random.default_rng(seed).random())
         self._memory = Memory(s.memory, STORED, variables)
         self._tables = new_tables(s.memory, variables)  # not in the state: made anew from memory and fit
@@ -92,7 +93,7 @@ class Neighbours:
         m = self._memory
         flags = (rows.present, rows.restart, rows.renewed)
         memory = (m.entries, m.order, m.born, m.counts, m.credit)
-        model = (self._learned, self._origin, self._scale, self._fit, self._tables, self._ring, self._held)
+        model = (self._learned, self._origin, self._scale, self._sizes, self._fit, self._tables, self._ring, self._held)
         steps = (rows.first, s.refit_rows, s.release_rows, float(s.horizon_rows), self._jitter)
         learn_rows(rows.values, flags, weights, memory, model, self._rates, steps)
 
@@ -118,6 +119,7 @@ class Neighbours:
             "learned": self._learned,
             "origin": self._origin,
             "scale": self._scale,
+            "sizes": self._sizes,
             "fit": self._fit,
             "held": self._held,
         }

@@ -27,12 +27,12 @@ def new_tables(slots: int, variables: int) -> Float32Array:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def views_of(fast: float, slow: float, level: float, fit: FloatArray, out: Float32Array) -> None:
-    """The standardised views (4,) of one variable: fast, slow, level, step. fit: (2, 2), see Neighbours."""
-    mean, sd = fit[0, 0], fit[0, 1]
+    """The standardised views (4,) of one variable: fast, slow, level, step. fit: (3,) mean, deviation, size of a step."""
+    mean, sd = fit[0], fit[1]
     out[FAST] = standardise(fast, mean, sd)
     out[SLOW] = standardise(slow, mean, sd)
     out[LEVEL] = standardise(level, mean, sd)
-    out[STEP] = standardise(level - fast, fit[1, 0], fit[1, 1])
+    out[STEP] = standardise(level - fast, 0.0, fit[2])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -44,7 +44,7 @@ def write_entry(tables: Float32Array, slot: int, entry: Float32Array, origin: Fl
         views[:] = np.float32(0.0)
         if not np.isnan(entry[FAST, j]):
             fast, slow, level = origin[j] + entry[FAST, j], origin[j] + entry[SLOW, j], origin[j] + entry[LEVEL, j]
-            views_of(fast, slow, level, fit[:, :, j], views)
+            views_of(fast, slow, level, fit[:, j], views)
         for v in range(VIEWS):
             tables[v, tile, j, member] = views[v]
 

@@ -18,11 +18,13 @@ from detectors.online.neighbours_kernel import (
     write_entries,
     write_entry,
 )
-from detectors.online.scale import fit_scale, learn_scale
+from detectors.online.scale import fit_scale, learn_scale, learn_step_size
 
 STORED = 3  # features of an entry: fast and slow average, and the row itself
 MemoryArrays: TypeAlias = tuple[Float32Array, IntArray, IntArray, IntArray, FloatArray]
-Model: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray, Float32Array, Float32Array, IntArray]
+Model: TypeAlias = tuple[
+    FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, Float32Array, Float32Array, IntArray
+]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -50,7 +52,7 @@ def follow(
     for t in range(values.shape[0]):
         for j in range(values.shape[1]):
             advance(values[t, j], present[t, j], restart[t, j], averages[:, j], rates)
-            views_of(averages[0, j], averages[1, j], values[t, j], fit[:, :, j], views)
+            views_of(averages[0, j], averages[1, j], values[t, j], fit[:, j], views)
             for v in range(VIEWS):
                 queries[v, t, j] = views[v]
 
@@ -100,7 +102,7 @@ def learn_rows(
     """Learn rows with their weights: the scale, the memory, the ring of an incident, and now and then the tables."""
     present, restart, renewed = flags
     entries, order, born, counts, credit = memory
-    averages, origin, scale, fit, tables, ring, held = model
+    averages, origin, scale, sizes, fit, tables, ring, held = model
     first, refit_rows, release_rows, horizon, jitter = steps
     entry = np.empty((STORED, values.shape[1]), dtype=np.float32)
     for t in range(values.shape[0]):
@@ -109,10 +111,12 @@ def learn_rows(
             if renewed[t, j]:
                 entries[:, :, j] = np.nan
                 ring[:, :, j] = np.nan
+                sizes[:, j] = 0.0
             if renewed[t, j] or (present[t, j] and np.isnan(origin[j])):
                 origin[j] = values[t, j]
-        learn_scale(scale[0], values[t], present[t], renewed[t], weights[t])
-        learn_scale(scale[1], values[t] - averages[0], present[t], renewed[t], weights[t])
+            if present[t, j] and weights[t] > 0.0:
+                learn_step_size(sizes[:, j], values[t, j] - averages[0, j], weights[t])
+        learn_scale(scale, values[t], present[t], renewed[t], weights[t])
         _make_entry(values[t], present[t], averages, origin, entry)
         _hold(entry, weights[t], release_rows, memory, ring, held)
         slot = offer(first + t, weights[t], order, born, counts, credit, horizon, jitter)
@@ -120,8 +124,8 @@ def learn_rows(
             entries[slot] = entry
             write_entry(tables, slot, entry, origin, fit)
         if (first + t + 1) % _refit_step(first + t, refit_rows) == 0:
-            for i in range(2):
-                fit_scale(scale[i], fit[i, 0], fit[i, 1])
+            fit_scale(scale, fit[0], fit[1])
+            fit[2] = np.sqrt(np.sqrt(sizes[1]))
             write_entries(tables, counts[0], entries, origin, fit)
 
 
