@@ -29,21 +29,28 @@ class Paint:
         return f"\033[{';'.join(CODES[style] for style in styles)}m{text}\033[0m"
 
 
-def number(value: float | None) -> str:
-    """A number in at most four significant digits.
+def number(value: float | None, digits: int = 3) -> str:
+    """A number in so many significant digits.
 
     >>> [number(v) for v in (0.03127, 12, 1234.56, 48_120_000, -2.5e-7, None)]
-    ['0.03127', '12', '1,235', '48.12M', '-2.5e-07', '?']
+    ['0.0313', '12', '1,235', '48.1M', '-2.5e-07', '?']
     """
     if value is None or not math.isfinite(value):
         return "?"
     size = abs(value)
     for limit, mark in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if size >= limit:
-            return f"{value / limit:.4g}{mark}" if size < 1e15 else f"{value:.3g}"
-    if size >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.4g}"
+        if limit <= size < 1e15:
+            return f"{value / limit:.{digits}g}{mark}"
+    return f"{value:,.0f}" if 1000 <= size < 1e6 else f"{value:.{digits}g}"
+
+
+def apart(first: float | None, second: float | None) -> int:
+    """How many digits it takes to tell two numbers apart, from 3 on.
+
+    >>> apart(26_410_000, 26_390_000), apart(1, 2), apart(1, 1)
+    (4, 3, 3)
+    """
+    return next((d for d in range(3, 9) if number(first, d) != number(second, d)), 3)
 
 
 def moment(ns: int, style: TimeStyle) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 import msgspec
 
-from stream.console import Paint, count, moment, number, span
+from stream.console import Paint, apart, count, moment, number, span
 from stream.event_time import TimeStyle, from_number, from_text
 from stream.pipeline import Outcome
 from stream.records import IncidentRecord, Time, TriggerRecord, VerdictRecord
@@ -33,6 +33,7 @@ class Report(Silence):
         self.verdicts = 0
         self.triggers = 0
         self.systems: set[str] = set()
+        self._times: list[int] = []  # of the first and the newest row
         self.rejects: Counter[str] = Counter()
         self.incidents: dict[str, IncidentRecord] = {}
         self.background = {"scored": 0, "over": 0}
@@ -49,6 +50,8 @@ class Report(Silence):
         for step in outcome.steps:
             self.systems.add(step.system)
             self.variables = max(self.variables, len(step.variables))
+            first, last = int(step.rows.times[0]), int(step.rows.times[-1])
+            self._times = [min([first, *self._times]), max([last, *self._times])]
         for record in outcome.records:
             if isinstance(record, VerdictRecord):
                 self._verdict(record)
@@ -90,27 +93,23 @@ class Report(Silence):
     def _lines(self, record: IncidentRecord, told: dict[str, tuple[float, dict[str, Any]]]) -> list[str]:
         paint, colour = self._paint, "red" if record.severity == "critical" else "yellow"
         cause = record.causes[0] if record.causes else None
-        named = paint(cause["entity"], "bold", colour) if cause else paint("no cause named", "bold", colour)
+        named = paint(cause["entity"] if cause else "no cause named", "bold", colour)
         where = f" in {record.system}" if len(self.systems) > 1 else ""
-        head = f"{paint('●', colour)} {self._when(record)}{where}  {named}  {paint(self._size(record), 'dim')}"
-        lines = [head]
+        opened = moment(self._ns(record.opened_at), self._style())
         seen = what_was_seen(record, {name: contribution for name, (_, contribution) in told.items()})
-        if seen:
-            lines.append(f"    {seen}")
-        if cause:
-            lines.append(f"    {paint(certainty(record), 'dim')}")
-        return lines
-
-    def _when(self, record: IncidentRecord) -> str:
-        opened, until = self._ns(record.opened_at), self._ns(record.updated_at)
-        lasted = f"for {span(until - opened)}" if record.status == "resolved" else "still open"
-        return f"{moment(opened, self._style())} {lasted}"
+        lines = [f"{paint('●', colour)} {opened}  {named}{where}  {paint(self._size(record), 'dim')}"]
+        lines += [f"    {line}" for line in seen]
+        return [*lines, f"    {paint(certainty(record), 'dim')}"] if cause else lines
 
     def _size(self, record: IncidentRecord) -> str:
-        if not record.verdicts:
-            return "a change of state; no row over the line"
-        rows = count(record.verdicts, "row")
-        return f"{record.severity}, {rows} over the line, up to {number(record.score)} times"
+        lasted = self._ns(record.updated_at) - self._ns(record.opened_at)
+        parts = [record.severity, span(lasted) if record.status == "resolved" else f"open for {span(lasted)}"]
+        if record.verdicts:
+            parts.append(f"{count(record.verdicts, 'row')} over the line, peak {number(record.score)}")
+        elif record.trigger:
+            times = record.trigger["statistic"] / record.trigger["threshold"]
+            parts.append(f"a change of state, {number(times)} times the trigger's threshold")
+        return ", ".join(parts)
 
     def _ns(self, at: Time) -> int:
         return from_text(at) if isinstance(at, str) else from_number(at, self._style().unit)
@@ -119,16 +118,20 @@ class Report(Silence):
         """The lines at the end. off: what did not run, and why; dead_letters: where rejects are kept."""
         seconds = time.monotonic() - self._began
         systems = f" of {len(self.systems)} systems" if len(self.systems) > 1 else ""
-        rate = f" ({self.rows / self._seconds:,.0f} rows/s in the monitor)" if self._seconds > 0 else ""
+        covered = f" over {span(self._times[1] - self._times[0])}" if self._times else ""
+        rate = f", {self.rows / self._seconds:,.0f} rows/s in the monitor" if self._seconds > 0 else ""
         open_ones = sum(record.status != "resolved" for record in self.incidents.values())
         still = f" ({open_ones} still open)" if open_ones else ""
         lines = [
-            f"{count(self.rows, 'row')} with {count(self.variables, 'variable')}{systems} in {seconds:.1f} s{rate}",
+            f"{count(self.rows, 'row')} of {count(self.variables, 'variable')}{systems}{covered} "
+            f"in {seconds:.1f} s{rate}",
             f"{count(self.verdicts, 'row')} over the line, {count(self.triggers, 'trigger')}, "
             f"{count(len(self.incidents), 'incident')}{still}",
         ]
         if self.causes:
-            lines.append("causes: " + ", ".join(f"{name} {times}" for name, times in self.causes.most_common(8)))
+            lines.append(
+                "named as the cause: " + ", ".join(f"{name} ({times})" for name, times in self.causes.most_common(8))
+            )
         if self.rejects:
             reasons = ", ".join(f"{times:,} {reason}" for reason, times in self.rejects.most_common())
             kept = f", kept in {dead_letters}" if dead_letters else ", not kept (--dead-letters PATH keeps them)"
@@ -160,32 +163,35 @@ class Report(Silence):
         }
 
 
-def what_was_seen(record: IncidentRecord, told: dict[str, dict[str, Any]]) -> str:
+def what_was_seen(record: IncidentRecord, told: dict[str, dict[str, Any]]) -> list[str]:
     """What the cause's variable did against what was expected, and the variable that deviated most beside it."""
     first = record.causes[0] if record.causes else None
-    parts = []
-    if first is not None and first["variable"] in told:
-        parts.append(deviation(told[first["variable"]]))
-    elif first is not None:
-        evidence = ", ".join(f"{name} {number(value)}" for name, value in first["evidence"].items() if value)
-        parts.append(f"{first['variable']}" + (f" ({evidence})" if evidence else ""))
+    name = first["variable"] if first else None
     others = sorted(told.values(), key=lambda contribution: -(contribution["share"] or 0.0))
-    other = next((c for c in others if first is None or c["variable"] != first["variable"]), None)
-    if other is not None:
-        parts.append(deviation(other))
-    return "; ".join(parts)
+    other = next((contribution for contribution in others if contribution["variable"] != name), None)
+    width = max((len(name) for name in (name, other and other["variable"]) if name), default=0)
+    lines = []
+    if name in told:
+        lines.append(deviation(told[name], width))
+    elif first is not None:
+        evidence = ", ".join(f"{what} {number(value)}" for what, value in first["evidence"].items() if value)
+        lines.append(f"{name:<{width}}  {evidence}")
+    return lines if other is None else [*lines, deviation(other, width)]
 
 
-def deviation(contribution: dict[str, Any]) -> str:
-    """
+def deviation(contribution: dict[str, Any], width: int = 0) -> str:
+    """What a variable did, and what was expected of it.
+
     >>> deviation({"variable": "cpu", "actual": 0.97, "expected": 0.12, "lower": 0.08, "upper": 0.19})
-    'cpu 0.97, expected 0.12 (0.08 to 0.19)'
+    'cpu  0.97, expected 0.12 (0.08 to 0.19)'
     """
-    text = f"{contribution['variable']} {number(contribution['actual'])}"
-    if contribution["expected"] is None:
+    actual, expected = contribution["actual"], contribution["expected"]
+    digits = apart(actual, expected)
+    text = f"{contribution['variable']:<{width}}  {number(actual, digits)}"
+    if expected is None:
         return text
-    text += f", expected {number(contribution['expected'])}"
-    lower, upper = number(contribution["lower"]), number(contribution["upper"])
+    lower, upper = number(contribution["lower"], digits), number(contribution["upper"], digits)
+    text += f", expected {number(expected, digits)}"
     return text if "?" in (lower, upper) or lower == upper else f"{text} ({lower} to {upper})"
 
 
@@ -193,10 +199,10 @@ def certainty(record: IncidentRecord) -> str:
     """How sure the ranking is, who comes next, and whether the plain deviation ranking agrees."""
     entities = list(dict.fromkeys(cause["entity"] for cause in record.causes))
     parts = []
-    if record.confidence is not None:
+    if record.confidence:
         parts.append(f"confidence {100 * record.confidence:.0f} %")
     if len(entities) > 1:
-        parts.append(f"next {', '.join(entities[1:3])}")
+        parts.append(f"then {', '.join(entities[1:3])}")
     if record.baseline_causes:
         plain = record.baseline_causes[0]["entity"]
         agrees = plain == entities[0]

@@ -55,7 +55,7 @@ def test_a_replay_finds_the_fault_and_says_so(recording, capsys):
     assert "db" in out
     assert "db.cpu" in out
     assert "expected" in out
-    assert "700 rows with 6 variables" in out
+    assert "700 rows of 6 variables" in out
     assert "the autoencoder did not run" in out
     assert "\033" not in out
 
@@ -195,7 +195,7 @@ def test_two_systems_cannot_share_a_table(tmp_path, capsys):
     code, _, err = run(capsys, "replay", path, "--scores", tmp_path / "S.csv")
     assert (code, "a table of scores holds one system, and the input has a and b" in err) == (1, True)
     code, out, _ = run(capsys, "replay", path)
-    assert (code, "2 rows with 1 variable of 2 systems" in out) == (0, True)
+    assert (code, "2 rows of 1 variable of 2 systems" in out) == (0, True)
     code, _, err = run(capsys, "explain", path, "--at", 1)
     assert (code, "several systems, a and b" in err) == (1, True)
 
