@@ -25,7 +25,6 @@ from stream.web import WebServer
 BACKGROUND = {
     "submitted": "Rows offered to the autoencoders.",
     "dropped": "Rows that found the autoencoders' queue full.",
-    "failed": "Rows lost with an autoencoder that failed.",
     "scored": "Rows that the autoencoders scored.",
     "restarts": "Autoencoders that failed and were started anew.",
 }
