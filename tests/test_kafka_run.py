@@ -86,6 +86,7 @@ def write_config(kafka: KafkaSettings, folder: Path, **changes: Any) -> Setting:
             **changes,
         },
         "snapshot": {"directory": str(folder / "state"), "every": "10ms"},
+        "autoencoder": {"enabled": False},
         "http": {"listen": listen},
     }
     path = folder / "tocsin.yml"
