@@ -52,7 +52,7 @@ def merge(nodes: list[yaml.Node]) -> yaml.Node | None:
 
 def read(node: yaml.Node | None, kind: type[T], environment: Mapping[str, str] = os.environ) -> T:
     """The node as a value of the dataclass; what the node leaves out has its default. Raises ConfigError."""
-    return _Reader(environment).dataclass(node, kind, "")  # type: ignore[no-any-return]
+    return _Reader(environment).dataclass(node, kind(), "")  # type: ignore[no-any-return]
 
 
 def pairs(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
@@ -71,27 +71,30 @@ class _Reader:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
 
-    def dataclass(self, node: yaml.Node | None, kind: Any, path: str) -> Any:
+    def dataclass(self, node: yaml.Node | None, default: Any, path: str) -> Any:
+        """The default, with what the node says in its place."""
         if node is None or _is_null(node):
-            return kind()
+            return default
         if not isinstance(node, yaml.MappingNode):
             raise _error(node, f"{path or 'the config'} must be a mapping of options")
-        hints = get_type_hints(kind, include_extras=True)
         given: dict[str, Any] = {}
         for name, key, value in pairs(node):
-            option, found = self._option(name, key, value, hints, path)
+            option, found = self._option(name, key, value, default, path)
             if option in given:
                 raise _error(key, f"{option} and {option}_file exclude each other")
             given[option] = found
         try:
-            return kind(**given)
+            return dataclasses.replace(default, **given)
         except ValueError as error:
             blamed = _blamed(node, str(error))
             joint = "" if not path else ": " if blamed is node else "."
             raise _error(blamed, f"{path}{joint}{error}") from None
 
-    def _option(self, name: str, key: yaml.Node, value: yaml.Node, hints: dict[str, Any], path: str) -> tuple[str, Any]:
+    def _option(self, name: str, key: yaml.Node, value: yaml.Node, default: Any, path: str) -> tuple[str, Any]:
         full = f"{path}.{name}" if path else name
+        hints = get_type_hints(type(default), include_extras=True)
+        if name in hints and dataclasses.is_dataclass(hints[name]):
+            return name, self.dataclass(value, getattr(default, name), full)
         if name in hints:
             return name, self.value(value, hints[name], full)
         secret = name.removesuffix("_file")
@@ -104,8 +107,6 @@ class _Reader:
 
     def value(self, node: yaml.Node, hint: Any, path: str) -> Any:
         origin, arguments = get_origin(hint), get_args(hint)
-        if dataclasses.is_dataclass(hint):
-            return self.dataclass(node, hint, path)
         if origin in (Union, types.UnionType):
             if _is_null(node) and type(None) in arguments:
                 return None

@@ -98,6 +98,12 @@ def test_a_mistake_is_told_with_its_line_and_what_would_be_right(tmp_path, text,
     assert refusal(tmp_path, text).startswith(told)
 
 
+def test_a_section_given_in_part_keeps_the_rest_of_its_own_defaults(tmp_path):
+    config = load_text(tmp_path, "monitor: {attribution: {autoregression: {weight: 0.5}}}")
+    default = Config().monitor.attribution.autoregression
+    assert config.monitor.attribution.autoregression == dataclasses.replace(default, weight=0.5)
+
+
 def test_the_environment_stands_in_and_dollars_can_be_said(tmp_path):
     text = "http: {listen: '${HOST:-0.0.0.0}:${PORT}'}\nseed: ${SEED}\ngraph: $${x}"
     config = load_text(tmp_path, text, PORT="9000", SEED="12")
