@@ -17,7 +17,6 @@ from detectors.block import Block, State, nested, part
 from detectors.causes.causes import Causes
 from detectors.causes.graph import CausalGraph
 from detectors.combine.report import Reporter
-from detectors.combine.rules import make_rule
 from detectors.combine.vote import Vote
 from detectors.findings import Findings, Ranking, Trigger
 from detectors.intake import Intake
@@ -51,12 +50,10 @@ class Monitor:
         if not self.variables or len(set(self.variables)) < len(self.variables):
             raise ValueError(f"variables must be one or more different names, got {list(self.variables)}")
         count = len(self.variables)
-        preset = PRESETS[settings.preset]
-        rule = make_rule(settings.rule or preset.rule, self.variables, settings.polling)
         self._intake = Intake(count, settings.intake)
-        self._detectors = build(preset.detectors, count, settings.detectors, seed=seed)
-        self._vote = Vote(count, self._detectors, preset.voters, rule, settings, own_line=preset.own_learning)
-        self._reporter = Reporter(self.variables, self._detectors)
+        self._detectors = build(PRESETS[settings.preset].detectors, count, settings.detectors, seed=seed)
+        self._vote = Vote(self.variables, self._detectors, settings)
+        self._reporter = Reporter(self.variables, self._vote.opinions, young_rows=settings.calibration.young_rows)
         self._causes = Causes(self.variables, settings.causes, graph=graph, seed=seed)
         self._pending = Pending(count)
         self._rows = 0
@@ -98,9 +95,8 @@ class Monitor:
             for detector in self._detectors:
                 detector.learn(learned, weights)
         self._rows += len(block)
-        normal = (judged.weights == 1.0) & (np.arange(rows.first, self._rows) >= self.settings.warmup_rows)
         return Findings(
-            block.times, judged.published, judged.verdicts, judged.guilt, normal, details, triggers, rankings
+            block.times, judged.published, judged.verdicts, judged.guilt, judged.normal, details, triggers, rankings
         )
 
     def state(self) -> State:

@@ -14,6 +14,7 @@ from detectors.combine.evidence import EvidenceSettings
 from detectors.combine.guard import GuardSettings
 from detectors.combine.line import LineSettings
 from detectors.combine.polling import PollingSettings
+from detectors.combine.rules import RULES
 from detectors.intake import IntakeSettings
 from detectors.online.registry import DetectorSettings
 
@@ -44,6 +45,8 @@ class MonitorSettings:
         several detectors inside each variable, then polling; full = the team, and all others as reported voters.
     rule: overrides the preset's rule.
     warmup_rows: rows before the first verdict.
+    other_rules: tell with each verdict what the other rules would have said. Polling keeps 8 polling.window_rows bytes
+        a variable for it.
     smoothing: weight of a new row in the published score; the verdict is made of the unsmoothed one.
     """
 
@@ -51,6 +54,7 @@ class MonitorSettings:
     rule: Literal["weighted", "majority", "polling", "any"] | None = None
     warmup_rows: int = 50
     smoothing: float = 0.5
+    other_rules: bool = True
     detectors: DetectorSettings = field(default_factory=DetectorSettings)
     intake: IntakeSettings = field(default_factory=IntakeSettings)
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
@@ -64,8 +68,8 @@ class MonitorSettings:
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
-        if self.rule not in (None, "weighted", "majority", "polling", "any"):
-            raise ValueError(f"rule must be one of weighted, majority, polling, any, got {self.rule!r}")
+        if self.rule is not None and self.rule not in RULES:
+            raise ValueError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}")
         if self.warmup_rows < 1:
             raise ValueError(f"warmup_rows must be at least 1, got {self.warmup_rows}")
         if not 0 < self.smoothing <= 1:

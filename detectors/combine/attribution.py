@@ -1,16 +1,17 @@
 """Who is guilty: one score a variable, from what the detectors say of it and where in an excursion the row stands.
 
-    score = w (N + .3 min(A, 20) + .1 min(E, 50))
+    guilt = w (N + .3 min(A, 20) + .1 min(E, 50))
 
-N: how far the variable's fast average is from that of the row's nearest neighbours in the memory; A: the residual of
-its autoregression; E: its EWMA z. All in standard deviations. The rows that open an excursion say most about its cause:
-w = 1 for the first 10, .5 later, .3 outside.
+N: how far the variable's fast average is from that of the row's nearest neighbours in the memory, in standard
+deviations; A: the residual of its autoregression, in its usual sizes; E: its EWMA z. The rows that open an excursion
+say most about its cause: w = 1 for the first 10, .5 later, .3 outside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numba import njit
 
 from detectors.block import FloatArray, IntArray
 
@@ -20,14 +21,14 @@ class Part:
     """weight: of a detector's score of a variable. cap: the most of it that counts."""
 
     weight: float
-    cap: float
+    cap: float = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class AttributionSettings:
-    """The detectors that name the guilty, the rows that open an excursion, and the weights of all other rows."""
+    """The detectors that name the guilty; the rows that open an excursion, and the weights of all other rows."""
 
-    neighbours: Part = field(default_factory=lambda: Part(1.0, 1e9))
+    neighbours: Part = field(default_factory=lambda: Part(1.0))
     autoregression: Part = field(default_factory=lambda: Part(0.3, 20.0))
     ewma: Part = field(default_factory=lambda: Part(0.1, 50.0))
     opening_rows: int = 10
@@ -35,15 +36,31 @@ class AttributionSettings:
     outside: float = 0.3
 
 
-def attribute(opinions: Mapping[str, FloatArray], places: IntArray, settings: AttributionSettings) -> FloatArray:
-    """(T, D) guilt, from the detectors' raw per-variable scores (T, D) by name and the rows' places (T,) in excursions.
+class Attribution:
+    """Guilt from the raw per-variable scores of K detectors. Detectors without a part count where none has one."""
 
-    Detectors without a part of their own count only where none has one: by the calibrated scores given then.
-    """
-    named = {name: scores for name, scores in opinions.items() if hasattr(settings, name)}
-    guilt = np.zeros_like(next(iter(opinions.values())))
-    for name, scores in (named or opinions).items():
-        part = getattr(settings, name, Part(1.0, 1e9))
-        guilt += part.weight * np.minimum(scores, part.cap)
-    weights = np.where(places == 0, settings.outside, np.where(places <= settings.opening_rows, 1.0, settings.later))
-    return np.asarray(guilt * weights[:, None], dtype=np.float64)
+    def __init__(self, detectors: Sequence[str], settings: AttributionSettings) -> None:
+        parts = [getattr(settings, name, None) for name in detectors]
+        if not any(parts):
+            parts = [Part(1.0) for _ in detectors]
+        chosen = [part or Part(0.0) for part in parts]
+        self._parts = np.array([[part.weight, part.cap] for part in chosen]).reshape(-1, 2)  # (K, 2)
+        self._rows = (settings.opening_rows, settings.later, settings.outside)
+
+    def guilt(self, raw: FloatArray, places: IntArray) -> FloatArray:
+        """(T, D) from raw scores (T, K, D) and the rows' places (T,) in excursions."""
+        out = np.zeros((raw.shape[0], raw.shape[2]))
+        _attribute(raw, places, self._parts, self._rows, out)
+        return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _attribute(
+    raw: FloatArray, places: IntArray, parts: FloatArray, rows: tuple[int, float, float], out: FloatArray
+) -> None:
+    opening, later, outside = rows
+    for t in range(raw.shape[0]):
+        weight = outside if places[t] == 0 else 1.0 if places[t] <= opening else later
+        for k in range(raw.shape[1]):
+            for j in range(raw.shape[2]):
+                out[t, j] += weight * parts[k, 0] * min(raw[t, k, j], parts[k, 1])

@@ -15,27 +15,31 @@ class Ballot:
     """All opinions of T rows on one scale, 1.0 = the line.
 
     rows: the rows themselves, which polling correlates.
-    members: (T, M) row-wise members that have a vote.
-    variables: (T, K, D) per-variable scores of K detectors; 0 where the reading is missing.
+    members: (T, M) row-wise members that have a vote, cut to the fresh evidence. uncut: (T, M) the same before.
+    others: (T, N) row-wise members that are only reported.
+    variables: (T, K, D) per-variable scores of K detectors; 0 where the reading is missing. raw: (T, K, D) the same as
+        the detectors gave them, on their own scales.
     """
 
     rows: Rows
     members: FloatArray
+    uncut: FloatArray
+    others: FloatArray
     variables: FloatArray
+    raw: FloatArray
 
     def within(self) -> FloatArray:
-        """(T, D) what a majority of the detectors inside each variable says: over 1.0 where more than half vote.
-
-        A row-wise member is one more voter inside every variable only where a preset says so (combine.presets).
-        """
+        """(T, D) what a majority of the detectors inside each variable says: over 1.0 where more than half vote."""
         return majority(self.variables)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """scores: (T,) over 1.0 = anomalous. polled: for rows that were polled, by their place in the block."""
+    """scores: (T,) over 1.0 = anomalous. uncut: (T,) the same with the tails of smoothed members, for a rule that has
+    such members. polled: for rows that were polled, by their place in the block."""
 
     scores: FloatArray
+    uncut: FloatArray | None = None
     polled: Mapping[int, tuple[Polled, ...]] = field(default_factory=dict)
 
 

@@ -6,11 +6,14 @@ lasting new normal after a bounded number of rows.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
 
-from detectors.block import FloatArray, IntArray, State
+from detectors.block import IntArray, State
+
+Options: TypeAlias = tuple[float, int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +37,29 @@ class GuardSettings:
 
 
 class Guard:
-    """Weighs rows by their scores over the line. Cost: a few ns a row."""
+    """Weighs rows by their scores over the line, by :func:`weigh`.
+
+    left: (1,) quiet rows until the open incident closes; 0 = none is open.
+    """
 
     def __init__(self, settings: GuardSettings) -> None:
-        self._settings = settings
-        self._open = np.zeros(1, dtype=np.int64)  # quiet rows until the incident closes, 0 = none is open
-
-    def weigh(self, scores: FloatArray) -> FloatArray:
-        """(T,) learning weights of rows with these scores (T,), 1.0 = the line."""
-        s = self._settings
-        weights = np.ones(len(scores))
-        if s.enabled:
-            _weigh(scores, weights, self._open, s.opens_at, s.quiet_rows, s.weight)
-        return weights
+        s = settings
+        self.left = np.zeros(1, dtype=np.int64)
+        self.options: Options = (s.opens_at, s.quiet_rows, s.weight if s.enabled else 1.0)
 
     def state(self) -> State:
-        return {"open": self._open.copy()}
+        return {"left": self.left.copy()}
 
     def load_state(self, state: State) -> None:
-        self._open[:] = state["open"]
+        self.left[:] = state["left"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _weigh(
-    scores: FloatArray, weights: FloatArray, left: IntArray, opens_at: float, quiet_rows: int, weight: float
-) -> None:
-    for t in range(scores.shape[0]):
-        if scores[t] >= opens_at or (left[0] > 0 and scores[t] > 1.0):
-            left[0] = quiet_rows
-        elif left[0] > 0:
-            left[0] -= 1
-        if left[0] > 0:
-            weights[t] = weight
+def weigh(score: float, left: IntArray, options: Options) -> float:
+    """The learning weight of a row with this score, 1.0 = the line."""
+    opens_at, quiet_rows, weight = options
+    if score >= opens_at or (left[0] > 0 and score > 1.0):
+        left[0] = quiet_rows
+    elif left[0] > 0:
+        left[0] -= 1
+    return weight if left[0] > 0 else 1.0

@@ -69,7 +69,7 @@ class Polling:
             if len(reporting):
                 scores[t] = opinions[t, reporting].max()
         self._correlation.follow(ballot.rows[followed:])
-        return Decision(scores, polled)
+        return Decision(scores, polled=polled)
 
     def _poll(self, flagged: BoolArray) -> tuple[IntArray, tuple[Polled, ...]]:
         """The flagged variables whose polls said yes, and everybody who was polled, strongest correlation first."""

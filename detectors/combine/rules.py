@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from numba import njit
 
-from detectors.block import BoolArray, State
+from detectors.block import BoolArray, FloatArray, State
 from detectors.combine.ballot import Ballot, Decision, Rule, majority
 from detectors.combine.polling import Polling, PollingSettings
+
+RULES = ("weighted", "majority", "polling", "any")
 
 
 class _Memoryless:
@@ -31,11 +34,7 @@ class Weighted(_Memoryless):
     name: ClassVar[str] = "weighted"
 
     def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
-        members = ballot.members
-        total = np.zeros(len(members))
-        for m in range(members.shape[1]):  # in order, so that the bits do not depend on T
-            total += members[:, m] ** 2
-        return Decision(np.sqrt(total / max(1, members.shape[1])))
+        return Decision(_root_mean_square(ballot.members), _root_mean_square(ballot.uncut))
 
 
 class Majority(_Memoryless):
@@ -44,7 +43,7 @@ class Majority(_Memoryless):
     name: ClassVar[str] = "majority"
 
     def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
-        return Decision(majority(ballot.members))
+        return Decision(majority(ballot.members), majority(ballot.uncut))
 
 
 class AnyOf(_Memoryless):
@@ -53,14 +52,24 @@ class AnyOf(_Memoryless):
     name: ClassVar[str] = "any"
 
     def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
-        return Decision(ballot.members.max(axis=1, initial=0.0))
+        return Decision(ballot.members.max(axis=1, initial=0.0), ballot.uncut.max(axis=1, initial=0.0))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _root_mean_square(members: FloatArray) -> FloatArray:
+    out = np.zeros(members.shape[0])
+    for t in range(members.shape[0]):
+        for m in range(members.shape[1]):
+            out[t] += members[t, m] * members[t, m]
+        out[t] = np.sqrt(out[t] / max(1, members.shape[1]))
+    return out
 
 
 def make_rule(name: str, variables: Sequence[str], polling: PollingSettings | None = None) -> Rule:
-    """The rule of this name."""
+    """The rule of this name. ValueError for a name that is not in RULES."""
     if name == Polling.name:
         return Polling(variables, polling)
-    rules: dict[str, type[Weighted] | type[Majority] | type[AnyOf]] = {r.name: r for r in (Weighted, Majority, AnyOf)}
-    if name not in rules:
-        raise ValueError(f"rule must be one of {', '.join([*rules, Polling.name])}, got {name!r}")
-    return rules[name]()
+    memoryless: dict[str, type[Weighted | Majority | AnyOf]] = {r.name: r for r in (Weighted, Majority, AnyOf)}
+    if name not in memoryless:
+        raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
+    return memoryless[name]()

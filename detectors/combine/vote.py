@@ -2,125 +2,122 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, Rows, State, nested, part
-from detectors.combine.attribution import attribute
+from detectors.block import BoolArray, FloatArray, IntArray, Rows, State, nested, part
+from detectors.combine.attribution import Attribution
 from detectors.combine.ballot import Ballot, Decision
-from detectors.combine.calibration import Calibration
-from detectors.combine.evidence import cut_tails
-from detectors.combine.guard import Guard
-from detectors.combine.line import Line
+from detectors.combine.guard import Guard, weigh
+from detectors.combine.guard import Options as GuardOptions
+from detectors.combine.line import Line, hold
+from detectors.combine.line import Options as LineOptions
+from detectors.combine.opinions import Opinions
+from detectors.combine.rules import RULES, make_rule
 from detectors.online.protocol import Detector, Scores
-
-if TYPE_CHECKING:
-    from detectors.combine.ballot import Rule
-    from detectors.settings import MonitorSettings
+from detectors.settings import PRESETS, MonitorSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the vote made of T rows. scores: unsmoothed, over the line. published: what leaves the monitor."""
+    """What the vote made of T rows of D variables. Scores are over the line, which is 1.0 in them.
+
+    decisions: by rule, the rule in force first; the others were asked on rows with a verdict only.
+    scores: (T,) what the verdict was made of. published: (T,) the smoothed score. lines: (T,) what the combined score
+    was held against. guilt: (T, D). weights: (T,) for learning. normal: (T,) judged, and to be learned in full.
+    """
 
     ballot: Ballot
-    decision: Decision
-    scores: FloatArray  # (T,)
-    published: FloatArray  # (T,)
-    verdicts: BoolArray  # (T,)
-    lines: FloatArray  # (T,)
-    guilt: FloatArray  # (T, D)
-    weights: FloatArray  # (T,)
+    decisions: dict[str, Decision]
+    scores: FloatArray
+    published: FloatArray
+    verdicts: BoolArray
+    lines: FloatArray
+    guilt: FloatArray
+    weights: FloatArray
+    normal: BoolArray
 
 
 class Vote:
-    """Brings opinions to one scale, decides by the rule, holds the decision against the line, weighs the rows.
+    """Brings opinions to one scale, decides by the rule, holds the decision against the line, weighs the rows."""
 
-    own_line: the line is 1.0 and is never damped, as in a paper's system that is run as it is.
-    """
-
-    def __init__(
-        self,
-        variables: int,
-        detectors: Sequence[Detector],
-        voters: Sequence[str],
-        rule: "Rule",
-        settings: "MonitorSettings",
-        *,
-        own_line: bool = False,
-    ) -> None:
-        self._settings = settings
-        self._detectors = list(detectors)
-        self._voters = set(voters)
-        self._rule = rule
-        self._variables = variables
-        members = sum(len(d.members) for d in detectors if d.name in voters)
-        self._fresh: list[str] | None = None
-        self._members = Calibration(members + len(detectors), settings.calibration)
-        inside = [d for d in detectors if d.per_variable]
-        self._inside = Calibration(len(inside) * variables, settings.calibration, ratio=1.1, bins=320)
-        self._line = Line(replace(settings.line, damped=settings.line.damped and not own_line))
+    def __init__(self, variables: Sequence[str], detectors: Sequence[Detector], settings: MonitorSettings) -> None:
+        preset = PRESETS[settings.preset]
+        self.opinions = Opinions(len(variables), detectors, preset.voters, settings.calibration, settings.evidence)
+        self._rule = make_rule(settings.rule or preset.rule, variables, settings.polling)
+        # A paper's system that is run as it is keeps its own line.
+        self._line = Line(replace(settings.line, damped=settings.line.damped and not preset.own_learning))
         self._guard = Guard(settings.guard)
-        self._smooth = np.zeros(1)
-        self._rows = 0
+        self._attribution = Attribution(self.opinions.inside, settings.attribution)
+        others = [r for r in RULES if r != self._rule.name] if settings.other_rules else []
+        self._beside = {name: make_rule(name, variables, settings.polling) for name in others}
+        self._carry = np.zeros(1)  # the smoothed score
+        self._smoothing, self._warmup_rows = settings.smoothing, settings.warmup_rows
 
-    def judge(self, rows: Rows, opinions: Sequence[Scores]) -> Judgement:
-        """Judge rows by the opinions of the detectors, in their order."""
-        warm = np.arange(rows.first, rows.first + len(rows)) >= self._settings.warmup_rows
-        judged = warm & rows.quorum
-        ballot = self._ballot(rows, opinions)
+    def judge(self, rows: Rows, scores: Sequence[Scores]) -> Judgement:
+        """Judge rows by the scores of the detectors, in the detectors' order."""
+        ballot = self.opinions.collect(rows, scores)
+        judged = rows.quorum & (np.arange(rows.first, rows.first + len(rows)) >= self._warmup_rows)
         decision = self._rule.decide(ballot, judged)
-        combined = np.where(judged, decision.scores, 0.0)
-        lines, places = self._line.follow(combined, judged)
-        scores = combined / lines
-        published = np.empty(len(rows))
-        _smooth(scores, published, self._smooth, self._settings.smoothing)
-        weights = np.where(rows.quorum, self._guard.weigh(scores), 0.0)
-        named = {d.name: o.variables for d, o in zip(self._detectors, opinions, strict=True) if o.variables is not None}
-        guilt = attribute(named, places, self._settings.attribution)
-        return Judgement(ballot, decision, scores, published, scores > 1.0, lines, guilt, weights)
-
-    def _ballot(self, rows: Rows, opinions: Sequence[Scores]) -> Ballot:
-        raw = [o.members for d, o in zip(self._detectors, opinions, strict=True) if d.name in self._voters]
-        fresh = [(d.name, o.fresh) for d, o in zip(self._detectors, opinions, strict=True) if o.fresh is not None]
-        members = np.concatenate([*raw, *(f[:, None] for _, f in fresh)], axis=1)
-        valid = np.repeat(rows.quorum[:, None], members.shape[1], axis=1)
-        calibrated = self._members.judge(members, valid)
-        voting = calibrated.shape[1] - len(fresh)
-        names = [name for name, _ in fresh]
-        cut = cut_tails(calibrated[:, :voting], calibrated[:, voting:], names, self._settings.evidence)
-        inside = [o.variables for o in opinions if o.variables is not None]
-        stacked = np.stack(inside, axis=1)
-        flat = stacked.reshape(len(rows), -1)
-        there = np.repeat(rows.present[:, None], len(inside), axis=1).reshape(flat.shape)
-        within = self._inside.judge(flat, there).reshape(stacked.shape)
-        own_line = [d.calibrated for d in self._detectors if d.per_variable]
-        within[:, own_line] = np.where(rows.present[:, None], stacked[:, own_line], 0.0)
-        return Ballot(rows, cut, within)
+        uncut = decision.scores if decision.uncut is None else decision.uncut
+        settled = np.zeros((4, len(rows)))
+        places = np.zeros(len(rows), dtype=np.int64)
+        line, guard = self._line, self._guard
+        held = (line.levels, line.counts, line.options, guard.left, guard.options)
+        _settle(decision.scores, uncut, judged, held, self._carry, self._smoothing, settled, places)
+        over, published, lines, weights = settled
+        verdicts = over > 1.0
+        beside = {name: rule.decide(ballot, verdicts) for name, rule in self._beside.items()}
+        weights *= rows.quorum
+        guilt = self._attribution.guilt(ballot.raw, places)
+        normal = judged & (weights == 1.0)
+        decisions = {self._rule.name: decision, **beside}
+        return Judgement(ballot, decisions, over, published, verdicts, lines, guilt, weights, normal)
 
     def state(self) -> State:
         return {
-            **nested("members", self._members.state()),
-            **nested("inside", self._inside.state()),
-            **nested("rule", self._rule.state()),
+            "carry": self._carry.copy(),
+            **nested("opinions", self.opinions.state()),
+            **nested(self._rule.name, self._rule.state()),
+            **{k: v for name, rule in self._beside.items() for k, v in nested(name, rule.state()).items()},
             **nested("line", self._line.state()),
             **nested("guard", self._guard.state()),
-            "smooth": self._smooth.copy(),
         }
 
     def load_state(self, state: State) -> None:
-        self._members.load_state(part("members", state))
-        self._inside.load_state(part("inside", state))
-        self._rule.load_state(part("rule", state))
+        self._carry[:] = state["carry"]
+        self.opinions.load_state(part("opinions", state))
+        for name, rule in {self._rule.name: self._rule, **self._beside}.items():
+            rule.load_state(part(name, state))
         self._line.load_state(part("line", state))
         self._guard.load_state(part("guard", state))
-        self._smooth[:] = state["smooth"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _smooth(scores: FloatArray, published: FloatArray, carry: FloatArray, rate: float) -> None:
+def _settle(
+    scores: FloatArray,
+    uncut: FloatArray,
+    judged: BoolArray,
+    held: tuple[FloatArray, IntArray, LineOptions, IntArray, GuardOptions],
+    carry: FloatArray,
+    smoothing: float,
+    settled: FloatArray,
+    places: IntArray,
+) -> None:
+    """Row by row: the line, the score over it, the published score and the learning weight.
+
+    The published score smooths the mean of the cut and the uncut decision: the system is not well again at the very row
+    at which its fresh evidence ends. That ranks rows better (ASD +.02 of VUS-PR), and the verdict stays without a tail.
+    """
+    levels, counts, line_options, left, guard_options = held
+    over, published, lines, weights = settled[0], settled[1], settled[2], settled[3]
     for t in range(scores.shape[0]):
-        carry[0] += rate * (scores[t] - carry[0])
+        lines[t], places[t] = hold(scores[t], judged[t], levels, counts, line_options)
+        combined = 0.0
+        if judged[t]:
+            over[t] = scores[t] / lines[t]
+            combined = 0.5 * (scores[t] + uncut[t]) / lines[t]
+        carry[0] += smoothing * (combined - carry[0])
         published[t] = carry[0]
+        weights[t] = weigh(over[t], left, guard_options)

@@ -50,8 +50,8 @@ class NeighboursSettings:
 class Neighbours:
     """kNN over a standardised memory. members: fast, slow, step; fresh: the same of the row itself.
 
-    variables = distance of the variable's fast average from that of the row's neighbours, in standard deviations;
-    expected = mean of the neighbours' readings. Cost: 4 M D fused steps a row.
+    variables = distance of the variable's fast average from the mean of the row's neighbours, in standard deviations.
+    Cost: 4 M D fused steps a row.
     """
 
     name: ClassVar[str] = "neighbours"
@@ -82,11 +82,10 @@ class Neighbours:
         found = np.empty((VIEWS, count, k), dtype=np.int64)
         filled = self._memory.filled
         scores = [nearest(self._tables[v], filled, queries[v], rows.present, k, found[v]) for v in range(VIEWS)]
-        away, expected = np.zeros((count, variables)), rows.values.copy()
+        away = np.zeros((count, variables))
         if filled:
-            nearby = (self._tables[FAST], self._memory.entries, self._origin)
-            compare(queries[FAST], found[FAST], nearby, rows.present, away, expected)
-        return Scores(np.stack([scores[v] for v in (FAST, SLOW, STEP)], axis=1), away, expected, scores[LEVEL])
+            compare(queries[FAST], found[FAST], self._tables[FAST], rows.present, away)
+        return Scores(np.stack([scores[v] for v in (FAST, SLOW, STEP)], axis=1), away, fresh=scores[LEVEL])
 
     def learn(self, rows: Rows, weights: FloatArray) -> None:
         s = self._settings

@@ -27,7 +27,10 @@ def new_tables(slots: int, variables: int) -> Float32Array:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def views_of(fast: float, slow: float, level: float, fit: FloatArray, out: Float32Array) -> None:
-    """The standardised views (4,) of one variable: fast, slow, level, step. fit: (3,) mean, deviation, size of a step."""
+    """The standardised views (4,) of one variable: fast, slow, level, step.
+
+    fit: (3,) mean, deviation, size of a step.
+    """
     mean, sd = fit[0], fit[1]
     out[FAST] = standardise(fast, mean, sd)
     out[SLOW] = standardise(slow, mean, sd)

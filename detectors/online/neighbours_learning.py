@@ -58,35 +58,17 @@ def follow(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def compare(
-    query: Float32Array,
-    found: IntArray,
-    nearby: tuple[Float32Array, Float32Array, FloatArray],
-    present: BoolArray,
-    away: FloatArray,
-    expected: FloatArray,
-) -> None:
-    """How far each variable of queries (T, D) is from the mean of the row's neighbours, and the mean of their readings.
-
-    found: (T, k) slots. nearby: the view's table, the entries, their origin. away, expected: (T, D), written where the
-    variable is present.
-    """
-    table, entries, origin = nearby
+def compare(query: Float32Array, found: IntArray, table: Float32Array, present: BoolArray, away: FloatArray) -> None:
+    """How far each variable of queries (T, D) is from the mean of the row's neighbours, found (T, k): away (T, D)."""
     k = found.shape[1]
     for t in range(query.shape[0]):
         for j in range(query.shape[1]):
-            if not present[t, j]:
-                continue
-            z, level, known = 0.0, 0.0, 0
-            for i in range(k):
-                slot = found[t, i]
-                z += table[slot // TILE, j, slot % TILE]
-                if not np.isnan(entries[slot, LEVEL, j]):
-                    level += entries[slot, LEVEL, j]
-                    known += 1
-            away[t, j] = abs(query[t, j] - z / k)
-            if known:
-                expected[t, j] = origin[j] + level / known
+            if present[t, j]:
+                z = 0.0
+                for i in range(k):
+                    slot = found[t, i]
+                    z += table[slot // TILE, j, slot % TILE]
+                away[t, j] = abs(query[t, j] - z / k)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -12,7 +12,8 @@ class Scores:
 
     members: (T, M) one column for each of the detector's row-wise members (M may be 0).
     variables: (T, D) one score a variable, or None if the detector only judges whole rows.
-    expected: (T, D) the values it expected, in the units of the input, or None.
+    expected: (T, D) the values it expected, in the units of the input, or None. Where given, the variable's score is
+        proportional to how far the reading is from it: the bounds of a verdict are made of that.
     fresh: (T,) what this row alone says, free of any memory of the rows before it, or None (see combine.evidence).
     """
 

@@ -56,8 +56,8 @@ def fit_scale(scale: FloatArray, mean: FloatArray, sd: FloatArray) -> None:
 def learn_step_size(size: FloatArray, step: float, weight: float) -> None:
     """Take in one step of one variable. size: (2,) weight seen, mean fourth power.
 
-    The fourth root of the mean fourth power, in place of the deviation: a variable that rests and jumps now and then has
-    steps of size one when it jumps. A step counts as at most 20 of the size so far.
+    The fourth root of the mean fourth power, in place of the deviation: a variable that rests and jumps now and then
+    has steps of size one when it jumps. A step counts as at most 20 of the size so far.
     """
     away = abs(step)
     if size[0] >= CONSTANT_ROWS and size[1] > 0.0:
