@@ -74,7 +74,7 @@ def _add_config(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     config = verbs.add_parser("config", help="print the config in full, or its schema")
     what = config.add_subparsers(dest="what", required=True, metavar="show|schema")
     show = what.add_parser("show", help="every option as it is in force")
-    show.add_argument("--config", metavar="C.yml", help="a config file, or a folder of them; none: the defaults")
+    show.add_argument("config", nargs="?", metavar="C.yml", help="a config file, or a folder; none: the defaults")
     show.set_defaults(command="stream.commands:show_config")
     what.add_parser("schema", help="a JSON Schema, for editors").set_defaults(command="stream.commands:show_schema")
 

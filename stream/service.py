@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     working = None if isinstance(background, str) else background
     pipeline, decides = make_pipeline(config, given_graph(config), background=working)
     snapshots = Snapshots(config.snapshot, config_hash=decides) if config.snapshot.directory else None
-    source = open_source(config)
     sinks, dead_letters = open_sinks(config), open_dead_letters(config)
+    source = open_source(config)  # last: from here on a group waits for us
     registry = CollectorRegistry()
     runner = Runner(
         source,

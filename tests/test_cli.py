@@ -208,7 +208,7 @@ def test_configs_are_checked_shown_and_described(tmp_path, capsys):
     path.write_text("source: {kind: fiel}\n")
     assert run(capsys, "check-config", path)[0] == 2
     path.write_text("seed: 7\n")
-    code, out, _ = run(capsys, "config", "show", "--config", path)
+    code, out, _ = run(capsys, "config", "show", path)
     assert (code, "seed: 7\n" in out) == (0, True)
     code, out, _ = run(capsys, "config", "schema")
     assert (code, json.loads(out)["title"]) == (0, "tocsin")

@@ -52,7 +52,7 @@ def make(
     **options: Any,
 ) -> Runner:
     """A fresh process over what outlives processes: the broker and the folder."""
-    source = options.pop("source", None) or ListSource(broker, crash=crash)
+    source = options.pop("source", None) or ListSource(broker, at_once=4, crash=crash)
     snapshots = Snapshots(SnapshotSettings(directory=str(folder)), config_hash="c", between=crash)
     return Runner(
         source,
@@ -190,7 +190,7 @@ def test_stop_saves_and_commits_and_the_next_process_goes_on(tmp_path, undisturb
     whole, state, _ = undisturbed
     broker = input_of_two()
     make(broker, tmp_path, every_s=1e9, observers=[StopAfter(5)]).run()
-    assert broker.commits == {"p0": 12, "p1": 12}
+    assert broker.commits == {"p0": 16, "p1": 16}
     runner = make(broker, tmp_path)
     runner.run()
     assert fakes.state_of(runner.pipeline) == state
