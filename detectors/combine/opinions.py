@@ -12,9 +12,6 @@ from detectors.combine.evidence import EvidenceSettings
 from detectors.online.protocol import Detector, Scores
 
 COARSE = (1.1, 320)  # ratio and number of bins of the many histograms inside variables: a coarse line will do
-    1.1,
-    320,
-)  # ratio and number of bins of the many histograms inside variables: a tenth of a line's exactness will do
 
 
 class Opinions:
