@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from detectors.background.autoencoder import available
-from detectors.background.worker import InStep, Worker
+from detectors.background.worker import Background, InStep, Worker
 from detectors.causes.graph import CausalGraph
 from detectors.monitor import Monitor
 from stream.config import Config, config_hash, hash_of
@@ -32,7 +32,7 @@ def check(config: Config) -> str:
     return config_hash(config, given_graph(config))
 
 
-def make_background(config: Config, *, in_step: bool) -> Worker | InStep | str:
+def make_background(config: Config, *, in_step: bool) -> Background | str:
     """The autoencoders: in step with the rows for a replay, else in a thread of their own; or why there are none."""
     reason = available()
     if reason is not None:
@@ -46,7 +46,7 @@ def make_pipeline(
     config: Config,
     graph: Pairs = (),
     *,
-    background: Worker | InStep | None = None,
+    background: Background | None = None,
     format_time: Callable[[int], Time] = to_text,
 ) -> tuple[Pipeline, str]:
     """The pipeline and the hash of what decides its findings."""

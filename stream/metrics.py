@@ -15,7 +15,7 @@ from stream.decode import REASONS
 from stream.errors import DependencyError
 from stream.pipeline import Outcome
 from stream.records import IncidentRecord, TriggerRecord, VerdictRecord
-from stream.runner import Runner, Silence
+from stream.runner import Observer, Runner
 from stream.sources.protocol import Batch
 
 OPERATIONS = ("read", "start", "write", "flush", "snapshot", "commit")
@@ -24,7 +24,7 @@ SCORES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
 LAG_EVERY_S = 1.0
 
 
-class Metrics(Silence):
+class Metrics(Observer):
     """Counts what the runner tells.
 
     counts: name (with _total) -> (help, how many so far), of parts that count for themselves.

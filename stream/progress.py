@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 from stream.console import count
 from stream.pipeline import Outcome
-from stream.runner import Runner, Silence
+from stream.runner import Observer, Runner
 
 
-class Bar(Silence):
+class Bar(Observer):
     """Shows the share of the input that was read, the rows and the open incidents."""
 
     def __init__(self, show: Callable[..., None], position: Callable[[], tuple[int, int | None]]) -> None:
@@ -28,7 +28,7 @@ class Bar(Silence):
 
 
 @contextmanager
-def progress_bar(position: Callable[[], tuple[int, int | None]]) -> Iterator[list[Silence]]:
+def progress_bar(position: Callable[[], tuple[int, int | None]]) -> Iterator[list[Observer]]:
     """The observers that draw a bar: one on a terminal, none elsewhere."""
     if not sys.stderr.isatty():
         yield []

@@ -11,11 +11,11 @@ from stream.console import Paint, apart, count, moment, number, span
 from stream.event_time import TimeStyle, from_number, from_text
 from stream.pipeline import Outcome
 from stream.records import IncidentRecord, Time, TriggerRecord, VerdictRecord
-from stream.runner import Silence
+from stream.runner import Observer
 from stream.sources.protocol import Batch, Reject
 
 
-class Report(Silence):
+class Report(Observer):
     """Follows a replay. Incidents are written to `out` as they are resolved (out None: nothing is written).
 
     style: how the input writes times, once it is known.

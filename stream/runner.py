@@ -14,7 +14,7 @@ again with growing pauses; the source is still asked, so that a membership in a 
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from stream.clock import Clock, SystemClock
 from stream.errors import DependencyError, InputError
@@ -30,29 +30,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Observer(Protocol):
-    """Who wants to know what happens: metrics, a replay's tables and progress. Called from the runner's thread.
+class Observer:
+    """Who wants to know what happens: metrics, a replay's tables and progress. Overrides what it looks at.
 
-    what: read, start, write, flush, snapshot or commit.
+    Called from the runner's thread. what: read, start, write, flush, snapshot or commit.
     """
-
-    def on_read(self, batch: Batch) -> None: ...
-
-    def on_step(self, outcome: Outcome, seconds: float) -> None: ...
-
-    def on_flush(self, seconds: float) -> None: ...
-
-    def on_attempt(self, what: str) -> None: ...
-
-    def on_failure(self, what: str, error: DependencyError) -> None: ...
-
-    def on_snapshot(self, partition: str, size: int, seconds: float) -> None: ...
-
-    def on_turn(self, runner: "Runner") -> None: ...
-
-
-class Silence:
-    """An observer of nothing; others derive from it and override what they look at."""
 
     def on_read(self, batch: Batch) -> None: ...
 

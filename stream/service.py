@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from detectors.background.worker import Background
 from stream.assembly import given_graph, make_background, make_pipeline
-from stream.config import load
+from stream.config import Config, load
 from stream.log_lines import set_up
 from stream.metrics import Metrics
 from stream.runner import Runner
@@ -35,16 +35,41 @@ def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 after SIGTERM, SIGINT or the source's end. Raises the family of stream.errors."""
     config = load(arguments.config)
     set_up(arguments.log_level or config.log.level, arguments.log_format or config.log.format)
-    background = make_background(config, in_step=False) if config.autoencoder.enabled else "off by the config"
-    if isinstance(background, str):
-        log.warning("no autoencoder", extra={"reason": background})
-    working = None if isinstance(background, str) else background
-    pipeline, decides = make_pipeline(config, given_graph(config), background=working)
+    registry = CollectorRegistry()
+    background = _background(config)
+    runner = _runner(config, registry, background)
+    web = WebServer(config.http.listen, registry, lambda: runner.is_ready) if config.http.listen else None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: runner.stop())
+    log.info("started", extra={"version": VERSION, "source": config.source.kind})
+    try:
+        runner.run()
+    finally:
+        if web:
+            web.close()
+        if background:
+            background.close()
+    log.info("stopped", extra={"systems": len(runner.pipeline)})
+    return 0
+
+
+def _background(config: Config) -> Background | None:
+    """The autoencoders, or one line on why there are none."""
+    made = make_background(config, in_step=False) if config.autoencoder.enabled else "off by the config"
+    if isinstance(made, str):
+        log.warning("no autoencoder", extra={"reason": made})
+        return None
+    return made
+
+
+def _runner(config: Config, registry: CollectorRegistry, background: Background | None) -> Runner:
+    """The parts, put together; the source last, for from then on a group waits for us."""
+    pipeline, decides = make_pipeline(config, given_graph(config), background=background)
     snapshots = Snapshots(config.snapshot, config_hash=decides) if config.snapshot.directory else None
     sinks, dead_letters = open_sinks(config), open_dead_letters(config)
-    source = open_source(config)  # last: from here on a group waits for us
-    registry = CollectorRegistry()
-    runner = Runner(
+    source = open_source(config)
+    counts = _counts(source, sinks, background)
+    return Runner(
         source,
         pipeline,
         sinks,
@@ -52,22 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
         snapshots=snapshots,
         settings=config.runner,
         every_s=config.snapshot.every,
-        observers=[Metrics(registry, version=VERSION, config_hash=decides, counts=_counts(source, sinks, working))],
+        observers=[Metrics(registry, version=VERSION, config_hash=decides, counts=counts)],
         is_live=True,
     )
-    web = WebServer(config.http.listen, registry, lambda: runner.is_ready) if config.http.listen else None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: runner.stop())
-    log.info("started", extra={"version": VERSION, "config_hash": decides, "source": config.source.kind})
-    try:
-        runner.run()
-    finally:
-        if web:
-            web.close()
-        if working:
-            working.close()
-    log.info("stopped", extra={"partitions": len(runner.partitions), "systems": len(pipeline)})
-    return 0
 
 
 def _counts(

@@ -7,10 +7,10 @@ from typing import TextIO
 
 from stream.errors import ConfigError, InputError
 from stream.pipeline import Outcome, Step
-from stream.runner import Silence
+from stream.runner import Observer
 
 
-class ScoreTables(Silence):
+class ScoreTables(Observer):
     """Writes `time,score,verdict` and `time` with one score for each variable; times as they stood in the input.
 
     Raises ConfigError if a file cannot be written, InputError at a second system: a line would not say whose it is.

@@ -22,7 +22,7 @@ from fakes import (
 
 from stream.errors import DependencyError, FencedError, StateError
 from stream.pipeline import Pipeline
-from stream.runner import GaveUpError, Runner, Silence
+from stream.runner import GaveUpError, Observer, Runner
 from stream.settings import RunnerSettings, SnapshotSettings
 from stream.snapshot import Snapshots
 from stream.sources.protocol import Batch
@@ -108,7 +108,7 @@ def run_with_time(broker: Broker, folder: Path, crash: Callable[[str], None], ev
     """A second passes with each turn, so that snapshots come after every third."""
     clock = FakeClock()
 
-    class Ticks(Silence):
+    class Ticks(Observer):
         def on_turn(self, runner: Runner) -> None:
             clock.sleep(1.0)
 
@@ -174,7 +174,7 @@ def test_a_fenced_process_stops_at_once_and_saves_nothing_more(tmp_path):
     assert not list(tmp_path.rglob("MANIFEST.json"))
 
 
-class StopAfter(Silence):
+class StopAfter(Observer):
     """Asks the runner to stop after so many turns, as SIGTERM does."""
 
     def __init__(self, turns: int) -> None:
@@ -203,7 +203,7 @@ def test_stopping_gives_up_on_what_stays_away_within_the_drain(tmp_path):
     sink = ListSink(broker)
     runner = make(broker, tmp_path, source=source, sinks=[sink], clock=clock)
 
-    class StopAtFailure(Silence):
+    class StopAtFailure(Observer):
         def on_failure(self, what: str, error: DependencyError) -> None:
             runner.stop()
 
@@ -270,7 +270,7 @@ def test_damaged_state_is_not_quietly_replaced(tmp_path):
 def test_it_is_ready_only_once_partitions_are_assigned_and_restored(tmp_path):
     broker, seen = input_of_two(), []
 
-    class Looks(Silence):
+    class Looks(Observer):
         def on_read(self, batch: Batch) -> None:
             seen.append(runner.is_ready)
 
