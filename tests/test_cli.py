@@ -50,9 +50,7 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_a_replay_finds_the_fault_and_says_so(recording, capsys):
     code, out, err = run(capsys, "replay", recording)
     assert (code, err) == (0, "")
-    first = next(line for line in out.splitlines() if "●" in line)
-    assert first.startswith("● 2023-11-15 08:1")
-    assert "db" in out
+    assert any(line.startswith("● 2023-11-15 08:1") and "  db  " in line for line in out.splitlines())
     assert "db.cpu" in out
     assert "expected" in out
     assert "700 rows of 6 variables" in out
@@ -80,10 +78,11 @@ def test_findings_are_json_lines_with_kinds_and_the_times_are_numbers(recording,
     findings = [json.loads(line) for line in (tmp_path / "F.jsonl").read_text().splitlines()]
     assert {"verdict", "incident"} <= {finding["kind"] for finding in findings}
     incidents = [finding for finding in findings if finding["kind"] == "incident"]
-    opened = float(incidents[0]["opened_at"])
-    assert 1_700_000_000 + 60 * (FAULT - 1) <= opened <= 1_700_000_000 + 60 * (FAULT + 3)
-    assert incidents[0]["id"] == incidents[1]["id"]
-    assert incidents[-1]["causes"][0]["entity"] == "db"
+    near = range(1_700_000_000 + 60 * (FAULT - 1), 1_700_000_000 + 60 * (FAULT + 3))
+    of_the_fault = [incident for incident in incidents if incident["opened_at"] in near]
+    assert [incident["status"] for incident in of_the_fault][:1] == ["open"]
+    assert len({incident["id"] for incident in of_the_fault}) == 1
+    assert of_the_fault[-1]["causes"][0]["entity"] == "db"
     verdict = next(finding for finding in findings if finding["kind"] == "verdict")
     assert {"id", "system", "ts", "score", "votes", "contributions", "rules", "incident_id"} <= verdict.keys()
     assert verdict["observed_at"] is None
