@@ -63,11 +63,11 @@ def _background(config: Config) -> Background | None:
 
 
 def _runner(config: Config, registry: CollectorRegistry, background: Background | None) -> Runner:
-    """The parts, put together; the source last, for from then on a group waits for us."""
+    """The parts, put together. A source joins its group at the first read, so a mistake until then disturbs nobody."""
     pipeline, decides = make_pipeline(config, given_graph(config), background=background)
     snapshots = Snapshots(config.snapshot, config_hash=decides) if config.snapshot.directory else None
-    sinks, dead_letters = open_sinks(config), open_dead_letters(config)
     source = open_source(config)
+    sinks, dead_letters = open_sinks(config), open_dead_letters(config)
     counts = _counts(source, sinks, background)
     return Runner(
         source,
