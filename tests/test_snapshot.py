@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import CrashError
+from fakes import CrashError, state_of
 
+from stream.assembly import make_pipeline
+from stream.config import Config
 from stream.errors import DependencyError, StateError
 from stream.pipeline import SystemState
 from stream.settings import SnapshotSettings
 from stream.snapshot import Snapshots
+from stream.sources.protocol import Readings
 
 STATE = {"shop": SystemState({"a": [1, None, "x"]}, {"mean": np.arange(6.0).reshape(2, 3), "flag": np.array(True)})}
 
@@ -134,3 +137,26 @@ def test_hundreds_of_systems_come_back_under_their_names(tmp_path):
     assert {name: int(state.arrays["x"][0]) for name, state in found.systems.items()} == {
         f"s{i}": i for i in range(200)
     }
+
+
+def test_a_real_monitor_goes_on_from_disk_bit_for_bit(tmp_path):
+    rng = np.random.default_rng(2)
+    values = 5 + rng.normal(size=(160, 4))
+    values[100:110, 1] += 30
+    times = np.arange(160, dtype=np.int64) * 1_000_000_000
+
+    def rows(start: int, stop: int) -> Readings:
+        part = slice(start, stop)
+        return Readings("shop", "t/0", ("a.x", "a.y", "b.x", "b.y"), times[part], values[part], np.arange(start, stop))
+
+    whole, _ = make_pipeline(Config(), [("a", "b")])
+    expected = whole.process([rows(0, 104)]).records + whole.process([rows(104, 160)]).records
+    first, decides = make_pipeline(Config(), [("a", "b")])
+    found = first.process([rows(0, 104)]).records
+    snapshots(tmp_path, decides).save("t/0", 104, first.state("t/0"))
+    second, _ = make_pipeline(Config(), [("a", "b")])
+    loaded = snapshots(tmp_path, decides).load("t/0")
+    assert loaded is not None
+    second.load_state("t/0", loaded.systems)
+    assert found + second.process([rows(104, 160)]).records == expected
+    assert state_of(second) == state_of(whole)
