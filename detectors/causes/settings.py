@@ -14,7 +14,7 @@ class ChangeSettings:
     enabled: bool = True
     rows_per_false_alarm: int = 300  # the promised rate: one false trigger in so many quiet rows
     prior_threshold: float = 3.0  # used, and marked as uncalibrated, until there are enough quiet rows
-    cap: float = 3.0  # of a variable's log exceedance: one variable cannot outvote all others
+    cap: float = 9.0  # of a variable's log exceedance: one variable cannot outvote all others
 
 
 @dataclass(frozen=True, slots=True)

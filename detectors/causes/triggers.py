@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
+from detectors.causes.change import ChangeTrigger
 from detectors.causes.mssa import MssaTrigger
 from detectors.causes.settings import CausesSettings
 from detectors.causes.trigger import TriggerDetector
 
 TRIGGERS: dict[str, Callable[[Sequence[str], CausesSettings], TriggerDetector | None]] = {
+    "change": lambda variables, s: ChangeTrigger(variables, s) if s.change.enabled else None,
     "mssa": lambda variables, s: MssaTrigger(len(variables), s.mssa) if s.mssa.enabled else None,
 }
 

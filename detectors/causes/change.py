@@ -1,0 +1,201 @@
+"""A trigger on single variables, each by itself and given the others, calibrated on the system's own past.
+
+Prequential: every row is judged by a model of quiet rows before it, and what the model said of rows it had not seen
+gives the lines and the threshold. It sees a step in 1 of 100 variables within a few rows, and is slow on a drift that
+the refits follow. All of it ours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from detectors.block import FloatArray, State
+from detectors.causes.conditional import Conditional, fit_conditional
+from detectors.causes.deviation import Baseline, fit_baseline, peer_groups, standardise
+from detectors.causes.exceedance import HORIZONS, fit_lines, log_excess, loudest, past_statistics, profile
+from detectors.causes.peaks import alarm_threshold
+from detectors.causes.ring import Ring
+from detectors.causes.settings import CausesSettings
+from detectors.findings import Trigger
+
+FIRST_FIT = 20  # quiet rows
+REFIT = 0.08  # of the quiet rows known: refits are rare where they matter little
+OWN_PAST = 30  # rows a model judged, before a line means anything
+ARMED_ROWS, ARMED_FACTOR = 120, 2  # calibrated from so many judged rows, and so many times D, on
+RECORD = 0.9  # until then, an alarm must nearly beat all rows before it
+LATENCY = 3  # rows a row waits before it is learned: an alarm takes back the last ones
+FELL = 0.6  # of the threshold: below, the change is over
+PATIENCE = 0.5  # of the quiet rows known, at most accept_rows: a change held longer is learned
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a refit leaves: scale, residual weights, lines (3, 2 D), and the threshold (None: not calibrated)."""
+
+    baseline: Baseline
+    conditional: Conditional
+    lines: FloatArray
+    threshold: float | None
+
+    def signals(self, rows: FloatArray) -> FloatArray:
+        """(T - 1, 2 D) deviations beside residuals of rows (T, D); the first only serves as the row before."""
+        z = standardise(rows, self.baseline)
+        return np.hstack([z[1:], np.hstack([z[1:], z[:-1]]) @ self.conditional.weights])
+
+
+class ChangeTrigger:
+    """Row in, a trigger where the statistic passes its threshold and the change is a new one.
+
+    Calibrated to settings.change.rows_per_false_alarm from max(120, 2 D) judged rows on; before that by
+    prior_threshold and the highest statistic so far. The rows of a held change are not learned until it has lasted
+    min(accept_rows, half of the quiet past). A missing reading (NaN) deviates by nothing. Cost: O(D^2) a row, a refit
+    O(N D^2 + D^3) every 8 % of the past; memory O(history_rows D + D^2).
+    """
+
+    name: ClassVar[str] = "change"
+
+    def __init__(self, variables: Sequence[str], settings: CausesSettings) -> None:
+        if settings.change.rows_per_false_alarm < 1:
+            raise ValueError(f"rows_per_false_alarm must be 1 or more, got {settings.change.rows_per_false_alarm}")
+        count = len(variables)
+        self._settings = settings
+        self._groups = peer_groups(variables)
+        self._history = Ring(settings.history_rows, count)
+        self._judged = Ring(settings.history_rows, 2 * count, dtype=np.float32)
+        self._recent = np.zeros((0, count))  # the last rows, whatever they are
+        self._waiting = np.zeros((0, 3 * count))  # rows not yet learned, with their signals (NaN: not judged)
+        self._held = np.zeros(count)  # profile of the change that is on; zeros: none
+        self._model: Model | None = None
+        self._learned = self._fitted = self._held_rows = 0
+        self._record = 0.0
+
+    def step(self, row: FloatArray, time: int, number: int) -> Trigger | None:
+        self._recent = np.concatenate([self._recent, row[None]])[-(HORIZONS[-1] + 1) :]
+        signals, statistic, shape = self._judge()
+        limit, calibrated = self._limit()
+        fired = self._is_new(statistic, shape, limit)
+        if fired and calibrated:
+            self._waiting = self._waiting[:0]
+        if not calibrated and len(self._judged) >= OWN_PAST:
+            self._record = max(self._record, statistic)
+        self._hold(fired, statistic, shape, limit)
+        if not self._held_rows or not calibrated or self._held_rows > self._patience():
+            self._wait(np.concatenate([row, signals]))
+        self._refit_if_due()
+        return Trigger(time, number, self.name, statistic, limit, calibrated) if fired else None
+
+    def _judge(self) -> tuple[FloatArray, float, FloatArray]:
+        """Signals (2 D,), statistic and profile (D,) of the newest row."""
+        count = self._recent.shape[1]
+        if self._model is None or len(self._recent) < 2:
+            return np.full(2 * count, np.nan), 0.0, np.zeros(count)
+        recent = self._model.signals(self._recent)
+        sums = [np.abs(recent[-h:].sum(axis=0)) / np.sqrt(h) for h in HORIZONS if len(recent) >= h]
+        excess = log_excess(np.array(sums), self._model.lines[: len(sums)], self._settings.change.cap).max(axis=0)
+        shape = profile(excess)
+        return recent[-1], float(loudest(shape)), shape
+
+    def _limit(self) -> tuple[float, bool]:
+        if self._model is None or len(self._judged) < OWN_PAST:
+            return np.inf, False
+        if self._model.threshold is not None:
+            return self._model.threshold, True
+        return max(self._settings.change.prior_threshold, RECORD * self._record), False
+
+    def _is_new(self, statistic: float, shape: FloatArray, limit: float) -> bool:
+        """Nothing was on, or what came on top of it passes the threshold by itself."""
+        if statistic < limit or statistic <= 0.0:
+            return False
+        if 0 < self._held_rows <= HORIZONS[-1]:  # the moving sums still fill
+            return False
+        return float(loudest(np.maximum(shape - self._held, 0.0))) >= limit
+
+    def _hold(self, fired: bool, statistic: float, shape: FloatArray, limit: float) -> None:
+        """Remember the change that is on, so that it fires once, until it is over."""
+        if fired:
+            self._held, self._held_rows = shape, 1
+        elif self._held_rows and statistic < FELL * limit:
+            self._held, self._held_rows = np.zeros_like(shape), 0
+        elif self._held_rows:
+            self._held = np.maximum(self._held, shape) if statistic >= limit else self._held
+            self._held_rows += 1
+
+    def _patience(self) -> float:
+        return min(self._settings.accept_rows, PATIENCE * self._learned)
+
+    def _wait(self, row_and_signals: FloatArray) -> None:
+        self._waiting = np.concatenate([self._waiting, row_and_signals[None]])
+        if len(self._waiting) <= LATENCY:
+            return
+        count = self._recent.shape[1]
+        oldest, self._waiting = self._waiting[0], self._waiting[1:]
+        self._history.append(oldest[:count])
+        self._learned += 1
+        if np.isfinite(oldest[count:]).all():
+            self._judged.append(oldest[count:])
+
+    def _refit_if_due(self) -> None:
+        known = min(self._fitted, self._settings.history_rows)
+        if self._learned < FIRST_FIT or (self._fitted and self._learned - self._fitted < REFIT * known):
+            return
+        self._fitted = self._learned
+        evidence = self._settings.evidence
+        rows = self._history.rows().copy()
+        baseline = fit_baseline(rows, self._groups, peer_floor=evidence.peer_floor)
+        conditional = fit_conditional(standardise(rows, baseline), ridge=evidence.ridge)
+        signals = self._judged.rows().astype(np.float64)
+        lines = fit_lines(signals) if len(signals) >= FIRST_FIT else self._no_lines()
+        self._model = Model(baseline, conditional, lines, self._threshold(signals, lines))
+
+    def _no_lines(self) -> FloatArray:
+        return np.full((len(HORIZONS), self._judged.rows().shape[1]), np.inf)
+
+    def _threshold(self, signals: FloatArray, lines: FloatArray) -> float | None:
+        if len(signals) < max(ARMED_ROWS, ARMED_FACTOR * self._recent.shape[1]):
+            return None
+        change = self._settings.change
+        past = past_statistics(signals, lines, change.cap)
+        return alarm_threshold(past, rows_per_alarm=change.rows_per_false_alarm)
+
+    def state(self) -> State:
+        counts = [self._learned, self._fitted, self._held_rows, int(self._model is not None)]
+        state: State = {
+            "history": self._history.rows().copy(),
+            "judged": self._judged.rows().copy(),
+            "recent": self._recent.copy(),
+            "waiting": self._waiting.copy(),
+            "held": self._held.copy(),
+            "counts": np.array(counts, dtype=np.int64),
+            "record": np.array(self._record),
+        }
+        return state | (_state_of(self._model) if self._model is not None else {})
+
+    def load_state(self, state: State) -> None:
+        self._history.load(state["history"])
+        self._judged.load(state["judged"])
+        self._recent, self._waiting = np.array(state["recent"]), np.array(state["waiting"])
+        self._held, self._record = np.array(state["held"]), float(state["record"])
+        self._learned, self._fitted, self._held_rows, fitted = state["counts"].tolist()
+        self._model = _model_of(state) if fitted else None
+
+
+def _state_of(model: Model) -> State:
+    base = model.baseline
+    return {
+        "center": base.center.copy(),
+        "scale": base.scale.copy(),
+        "kinds": np.array([base.constant, base.frozen]),
+        "weights": model.conditional.weights.copy(),
+        "lines": model.lines.copy(),
+        "threshold": np.array(np.nan if model.threshold is None else model.threshold),
+    }
+
+
+def _model_of(state: State) -> Model:
+    constant, frozen = np.array(state["kinds"])
+    baseline = Baseline(np.array(state["center"]), np.array(state["scale"]), constant, frozen)
+    threshold = float(state["threshold"])
+    conditional = Conditional(np.array(state["weights"]))
+    return Model(baseline, conditional, np.array(state["lines"]), None if np.isnan(threshold) else threshold)

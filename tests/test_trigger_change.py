@@ -1,0 +1,106 @@
+"""The change trigger keeps its promise on noise, sees a step in few variables, and goes on from any state."""
+
+import numpy as np
+import pytest
+
+from detectors.causes.change import ChangeTrigger
+from detectors.causes.exceedance import moving_sums
+from detectors.causes.peaks import alarm_threshold, declustered_peaks
+from detectors.causes.settings import CausesSettings, ChangeSettings
+from detectors.causes.trigger import TriggerDetector
+
+NAMES = [f"s{i}.cpu" for i in range(10)]
+
+
+def alarms(x: np.ndarray, settings: CausesSettings | None = None) -> list[int]:
+    trigger = ChangeTrigger([f"s{i}.cpu" for i in range(x.shape[1])], settings or CausesSettings())
+    return [i for i, row in enumerate(x) if trigger.step(row, i, i)]
+
+
+def correlated_noise(rows: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(rows, 10)) @ (np.eye(10) + 0.3 * rng.normal(size=(10, 10)))
+
+
+def test_false_alarms_on_noise_come_no_more_often_than_twice_as_promised() -> None:
+    found = [a for seed in range(4) for a in alarms(correlated_noise(1500, seed)) if a >= 200]
+    promised = 4 * 1300 / ChangeSettings().rows_per_false_alarm
+    assert len(found) <= 2 * promised
+    assert len(found) >= 1  # a threshold that nothing ever passes would keep every promise
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_step_in_two_of_ten_variables_is_seen_within_a_few_rows(seed: int) -> None:
+    x = correlated_noise(600, seed)
+    x[500:, 3:5] += 8.0 * x[:500].std(axis=0)[3:5]
+    assert any(500 <= a <= 504 for a in alarms(x))
+
+
+def test_a_lasting_change_is_one_alarm_and_other_variables_make_another() -> None:
+    x = correlated_noise(560, 0)
+    x[500:530, 2] += 30.0
+    x[530:, 7:9] += 30.0
+    late = [a for a in alarms(x) if a >= 500]
+    assert late[0] == 500
+    assert 530 in late
+    assert len(late) <= 4
+
+
+def test_units_shift_and_constant_columns_do_not_matter() -> None:
+    x = np.c_[correlated_noise(500, 1)[:, :9], np.full(500, 3.0)]
+    x[400:, 0] += 40.0
+    names = list("abcdefghij")  # no metric in common, so no peers: units may differ
+    one, two = ChangeTrigger(names, CausesSettings()), ChangeTrigger(names, CausesSettings())
+    scaled = x * np.logspace(-6, 6, 10) + 100.0
+    plain = [i for i, row in enumerate(x) if one.step(row, i, i)]
+    assert plain == [i for i, row in enumerate(scaled) if two.step(row, i, i)]
+    assert any(400 <= i < 404 for i in plain)
+
+
+def test_until_it_is_calibrated_it_says_so() -> None:
+    x = correlated_noise(60, 2)
+    x[56:, 1] += 1000.0
+    trigger = ChangeTrigger(NAMES, CausesSettings(change=ChangeSettings(prior_threshold=1.0)))
+    found = [t for i, row in enumerate(x) if (t := trigger.step(row, i, i))]
+    assert found and not found[-1].calibrated
+    assert found[-1].statistic >= found[-1].threshold
+
+
+def test_a_state_taken_anywhere_goes_on_bit_for_bit() -> None:
+    x = correlated_noise(500, 3)
+    x[250:270, 4] += 50.0
+    x[100:120, 5] = np.nan
+    whole = ChangeTrigger(NAMES, CausesSettings())
+    expected = [whole.step(row, i, i) for i, row in enumerate(x)]
+    found = []
+    trigger: TriggerDetector = ChangeTrigger(NAMES, CausesSettings())
+    for i, row in enumerate(x):
+        if i in (5, 21, 49, 110, 251, 253, 400):
+            fresh = ChangeTrigger(NAMES, CausesSettings())
+            fresh.load_state(trigger.state())
+            trigger = fresh
+        found.append(trigger.step(row, i, i))
+    assert found == expected
+    assert any(expected)
+
+
+def test_moving_sums_equal_a_loop() -> None:
+    values = np.random.default_rng(0).normal(size=(12, 3))
+    for span in (1, 2, 4):
+        slow = np.array([values[i : i + span].sum(axis=0) for i in range(12 - span + 1)])
+        np.testing.assert_allclose(moving_sums(values, span), np.abs(slow) / np.sqrt(span))
+
+
+def test_the_threshold_is_passed_as_often_as_promised_by_an_exponential_tail() -> None:
+    rng = np.random.default_rng(0)
+    level = alarm_threshold(rng.exponential(size=4000), rows_per_alarm=200)
+    assert level is not None
+    rate = (rng.exponential(size=200_000) > level).mean()
+    assert 1 / 800 < rate < 1 / 100
+    assert alarm_threshold(np.zeros(100), rows_per_alarm=50) is None
+
+
+def test_runs_close_together_are_one_peak() -> None:
+    past = np.zeros(30)
+    past[[3, 5, 20]] = [2.0, 4.0, 3.0]
+    assert declustered_peaks(past, 1.0).tolist() == [4.0, 3.0]
