@@ -180,9 +180,9 @@ def _reasons() -> Iterator[list[str]]:
 
 def _reason(reasons: list[str], error: Exception) -> str:
     """The first reason that is not a mere consequence: repeats of a refused password only say "disconnected"."""
-    vague = ("socket disconnected", "RequestTimedOut", "Unable to bootstrap")
-    telling = [reason for reason in reasons if not any(word in reason for word in vague)]
-    reason = (telling or reasons or [f"no answer ({error})"])[0]
+    vague = ("Unable to bootstrap", "RequestTimedOut", "socket disconnected")  # the vaguest first
+    reason = max(reasons, key=lambda said: next((n for n, v in enumerate(vague) if v in said), len(vague)), default="")
+    reason = reason or f"no answer ({error})"
     return next((f"{reason} ({hint})" for part, hint in HINTS.items() if part in reason), reason)
 
 

@@ -178,7 +178,7 @@ class Outbox:
             producer.partitions_for(topic)
         except KafkaError as error:
             self.close()
-            raise DependencyError(f"Kafka topic {topic}: {error}; `tocsin topics create` makes it") from error
+            raise DependencyError(f"Kafka has no topic {topic}; `tocsin topics create` makes it ({error})") from error
 
 
 class _Producer(KafkaProducer):  # type: ignore[misc]

@@ -85,7 +85,7 @@ def write_config(kafka: KafkaSettings, folder: Path, **changes: Any) -> Setting:
     document = {
         "kafka": {
             "bootstrap_servers": list(kafka.bootstrap_servers),
-            "connect_timeout": "2s",
+            "connect_timeout": "5s",
             "consumer": {
                 "topics": list(kafka.consumer.topics),
                 "group": kafka.consumer.group,
