@@ -15,18 +15,15 @@ class Ballot:
     """All opinions of T rows on one scale, 1.0 = the line.
 
     rows: the rows themselves, which polling correlates.
-    members: (T, M) row-wise members that have a vote, cut to the fresh evidence. uncut: (T, M) the same before.
-    others: (T, N) row-wise members that are only reported.
-    variables: (T, K, D) per-variable scores of K detectors; 0 where the reading is missing. raw: (T, K, D) the same as
-        the detectors gave them, on their own scales.
+    members: (T, M) row-wise members that have a vote, cut to the fresh evidence.
+    variables: (T, K, D) per-variable scores of K detectors; 0 where the reading is missing.
+    uncut: (T, M) the members before the cut, if any was made.
     """
 
     rows: Rows
     members: FloatArray
-    uncut: FloatArray
-    others: FloatArray
     variables: FloatArray
-    raw: FloatArray
+    uncut: FloatArray | None = None
 
     def within(self) -> FloatArray:
         """(T, D) what a majority of the detectors inside each variable says: over 1.0 where more than half vote."""
@@ -35,8 +32,8 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """scores: (T,) over 1.0 = anomalous. uncut: (T,) the same with the tails of smoothed members, for a rule that has
-    such members. polled: for rows that were polled, by their place in the block."""
+    """scores: (T,) over 1.0 = anomalous. uncut: (T,) the same with the tails of smoothed members, if the rule has any.
+    polled: who was asked, by the row's place in the block."""
 
     scores: FloatArray
     uncut: FloatArray | None = None

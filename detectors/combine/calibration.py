@@ -1,9 +1,9 @@
 """Calibration: many raw scores, each brought to a scale on which 1.0 is its own line.
 
-A scorer's line is the .99 quantile of its past, kept in a histogram over log scores that anomalies hardly move: one
-excursion over the line brings few of its rows into it. Young scores are held down by 1 + 100 / (n + 1), for a quantile
-of n rows promises nothing beyond 1 / n. Against a reservoir of past scores this is exact to a bin's width, needs no
-dice, and forgets slowly, by letting the weights of new rows grow.
+A scorer's line is the .99 quantile of its past, kept in a histogram that anomalies hardly move: one excursion over the
+line brings few of its rows into it. Young scores are held down by 1 + 100 / (n + 1), for a quantile of n rows promises
+nothing beyond 1 / n. Against a reservoir of past scores this is exact to a bin's width, needs no dice, and forgets
+slowly, by letting the weights of new rows grow.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,15 @@ from numba import njit
 
 from detectors.block import BoolArray, FloatArray, IntArray, State
 
-SMALLEST = 1e-6  # lower edge of the second bin; smaller scores are alike
-HEAVY = 1e9  # weights grow until here, then all are scaled down
+SMALLEST = 2.0**-20  # lower edge of the second bin; smaller scores are alike
+MANTISSA = 52  # bits of a float64's
+OCTAVES = 45  # of bins: to some 3e7
+HEAVY = 2.0**40  # weights grow until here, then all are scaled down: exactly, as it is a power of two
+RENEWED = 4096  # rows
 HIGHEST = 1000.0  # of a calibrated score: a line of zero must not make an infinite one
 
 Arrays: TypeAlias = tuple[FloatArray, FloatArray, IntArray, FloatArray, IntArray]  # edges, bins, place, sums, counts
-Options: TypeAlias = tuple[float, float, int, int, int]  # tail, growth, young, excursion and quiet rows
+Options: TypeAlias = tuple[float, float, int, int, int, int]  # tail, growth, three numbers of rows, bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,98 +54,96 @@ class CalibrationSettings:
 
 
 class Calibration:
-    """S scorers on one scale. Cost: some 15 ns a score, 8 bytes a bin.
+    """S scorers on one scale. Cost: some 15 ns a score, and 8 bytes a bin.
 
-    ratio: width of a bin, as a factor: a line is exact to so much. bins: so many from SMALLEST on.
-    arrays, options: the state and the settings as kernels take them.
+    bits: an octave of scores has 2 ** bits bins (a score's bin is read off its own bits): 5 makes a line exact to 2 %.
     """
 
-    def __init__(self, scorers: int, settings: CalibrationSettings, *, ratio: float = 1.02, bins: int = 1500) -> None:
+    def __init__(self, scorers: int, settings: CalibrationSettings, *, bits: int = 5) -> None:
         s = settings
         tail, growth = 1.0 - s.quantile, 1.0 + 1.0 / s.memory_rows
-        self.options: Options = (tail, growth, s.young_rows, s.excursion_rows, s.quiet_rows)
-        edges = SMALLEST * np.exp(np.log(ratio) * np.arange(-1, bins))  # lower edges
+        self._options: Options = (tail, growth, s.young_rows, s.excursion_rows, s.quiet_rows, bits)
+        edges = _edges(bits)
         sums = np.zeros((3, scorers))  # weight in all, weight above the place, weight of the next row
         sums[2] = 1.0
         place = np.zeros(scorers, dtype=np.int64)  # the bin that holds the quantile
         counts = np.zeros((3, scorers), dtype=np.int64)  # rows taken in; over the line in this excursion; quiet since
-        self.arrays: Arrays = (edges, np.zeros((scorers, bins)), place, sums, counts)
+        self._arrays: Arrays = (edges, np.zeros((scorers, len(edges) - 1)), place, sums, counts)
 
     def judge(self, raw: FloatArray, valid: BoolArray) -> FloatArray:
-        """Calibrated scores (T, S) of raw ones (T, S), each judged before it is taken in; 0 where not valid."""
+        """Calibrated scores (T, S) of raw ones (T, S), each judged before it is taken in; 0 where not valid or NaN.
+
+        valid: (T, V), for scorers s, s + V, s + 2 V and so on in column s.
+        """
         out = np.zeros(raw.shape)
-        _judge_all(raw, valid, out, self.arrays, self.options)
+        _judge(raw, valid, out, self._arrays, self._options)
         return out
 
     def state(self) -> State:
-        _, bins, place, sums, counts = self.arrays
+        _, bins, place, sums, counts = self._arrays
         return {"bins": bins.copy(), "place": place.copy(), "sums": sums.copy(), "counts": counts.copy()}
 
     def load_state(self, state: State) -> None:
-        for name, array in zip(("bins", "place", "sums", "counts"), self.arrays[1:], strict=True):
+        for name, array in zip(("bins", "place", "sums", "counts"), self._arrays[1:], strict=True):
             array[:] = state[name]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _judge_all(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, options: Options) -> None:
-    for t in range(raw.shape[0]):
-        for s in range(raw.shape[1]):
-            if valid[t, s]:
-                out[t, s] = judge_one(raw[t, s], s, arrays, options)
+def _edges(bits: int) -> FloatArray:
+    """Lower edges of all bins, and the upper edge of the last."""
+    shift = MANTISSA - bits
+    first = int(np.float64(SMALLEST).view(np.int64)) >> shift
+    numbers = first + np.arange(OCTAVES * 2**bits, dtype=np.int64)
+    return np.concatenate([[0.0], (numbers << shift).view(np.float64)])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def judge_one(raw: float, s: int, arrays: Arrays, options: Options) -> float:
-    """The calibrated score of one raw score of scorer s, which is taken in afterwards."""
+def _bin(raw: float, bits: int) -> int:
+    """0 below SMALLEST, and from 1 on by the score's exponent and the first bits of its mantissa."""
+    if raw < SMALLEST:
+        return 0
+    shift = MANTISSA - bits
+    first = np.float64(SMALLEST).view(np.int64) >> shift
+    return 1 + int((np.float64(raw).view(np.int64) >> shift) - first)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, options: Options) -> None:
+    """All of it in one body, for handing arrays on costs more than the work; scorer by scorer, so that a histogram
+    stays near while its rows pass."""
     edges, bins, place, sums, counts = arrays
-    tail, growth, young, excursion, quiet = options
-    score = 0.0
-    if counts[0, s] > 0:
-        line = max(_line(bins[s], edges, place[s], sums[:, s], tail), SMALLEST)
-        score = min(raw / line / (1.0 + young / (counts[0, s] + 1.0)), HIGHEST)
-    if score > 1.0:
-        counts[1, s] += 1
-        counts[2, s] = 0
-    else:
-        counts[2, s] += 1
-        if counts[2, s] > quiet:
-            counts[1, s] = 0
-    if counts[1, s] <= excursion:
-        _take(raw, bins[s], edges, place, sums, s, tail)
-        sums[2, s] *= growth
-        counts[0, s] += 1
-    return score
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _line(bins: FloatArray, edges: FloatArray, place: int, sums: FloatArray, tail: float) -> float:
-    """The quantile, interpolated inside its bin."""
-    inside = (sums[1] + bins[place] - tail * sums[0]) / bins[place]
-    return float(edges[place] + (edges[place + 1] - edges[place]) * inside)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _take(
-    raw: float, bins: FloatArray, edges: FloatArray, place: IntArray, sums: FloatArray, s: int, tail: float
-) -> None:
-    """Add one score and move the place, so that more than the tail lies in it and above, at most the tail above."""
-    last = bins.shape[0] - 1
-    b = 0
-    if raw >= SMALLEST:
-        b = min(last, 1 + int(np.log(raw / SMALLEST) / np.log(edges[1] / edges[0])))
-    bins[b] += sums[2, s]
-    sums[0, s] += sums[2, s]
-    p, above = place[s], sums[1, s]
-    if sums[0, s] > HEAVY:
-        bins /= HEAVY
-        sums[0, s], sums[2, s] = np.sum(bins), sums[2, s] / HEAVY
-        above = np.sum(bins[p + 1 :])
-    if b > p:
-        above = np.sum(bins[p + 1 :])  # anew, so that rounding does not add up
-    while above > tail * sums[0, s]:
-        p += 1
-        above -= bins[p]
-    while p > 0 and above + bins[p] <= tail * sums[0, s]:
-        above += bins[p]
-        p -= 1
-    place[s], sums[1, s] = p, above
+    tail, growth, young, excursion, quiet, bits = options
+    for s in range(raw.shape[1]):
+        p, total, above, weight = place[s], sums[0, s], sums[1, s], sums[2, s]
+        seen, over, since = counts[0, s], counts[1, s], counts[2, s]
+        for t in range(raw.shape[0]):
+            x = raw[t, s]
+            if not valid[t, s % valid.shape[1]] or np.isnan(x):
+                continue
+            if seen > 0:
+                inside = (above + bins[s, p] - tail * total) / bins[s, p]
+                line = max(edges[p] + (edges[p + 1] - edges[p]) * inside, SMALLEST)
+                out[t, s] = min(x / (line * (1.0 + young / (seen + 1.0))), HIGHEST)
+            since = 0 if out[t, s] > 1.0 else since + 1
+            over = 0 if since > quiet else over + (since == 0)
+            if over > excursion:
+                continue
+            b = min(bins.shape[1] - 1, _bin(x, bits))
+            bins[s, b] += weight
+            seen, total, weight = seen + 1, total + weight, weight * growth
+            if b > p or seen % RENEWED == 0:  # summed anew, so that rounding does not add up
+                above = 0.0
+                for i in range(p + 1, bins.shape[1]):
+                    above += bins[s, i]
+            # Move the place, so that more than the tail lies in it and above, and at most the tail above.
+            while above > tail * total:
+                p += 1
+                above -= bins[s, p]
+            while p > 0 and above + bins[s, p] <= tail * total:
+                above += bins[s, p]
+                p -= 1
+        place[s], sums[0, s], sums[1, s], sums[2, s] = p, total, above, weight
+        counts[0, s], counts[1, s], counts[2, s] = seen, over, since
+        if total > HEAVY:
+            for i in range(bins.shape[1]):
+                bins[s, i] /= HEAVY
+            sums[:, s] /= HEAVY

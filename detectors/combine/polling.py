@@ -58,6 +58,9 @@ class Polling:
         self._correlation = Correlation(len(self._variables), self._settings.window_rows)
 
     def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
+        if not asked.any():
+            self._correlation.follow(ballot.rows)
+            return Decision(np.zeros(len(asked)))
         opinions = ballot.within()  # (T, D)
         scores = np.minimum(opinions.max(axis=1, initial=0.0), 1.0)
         polled: dict[int, tuple[Polled, ...]] = {}

@@ -59,8 +59,8 @@ class Reporter:
     def _row_votes(self, t: int, rows: Rows, judged: Judgement) -> list[Vote]:
         """Every member's opinion of the row, over the line; members without a vote are told, and never count."""
         state = self._state(rows.first + t)
-        voting = zip(self._opinions.members, judged.ballot.members[t] / judged.lines[t], strict=True)
-        silent = zip(self._opinions.others, judged.ballot.others[t] / judged.lines[t], strict=True)
+        voting = zip(self._opinions.members, judged.collected.ballot.members[t] / judged.lines[t], strict=True)
+        silent = zip(self._opinions.others, judged.collected.others[t] / judged.lines[t], strict=True)
         return [Vote(name, None, float(s), bool(s > 1.0), state) for name, s in voting] + [
             Vote(name, None, float(s), False, "muted") for name, s in silent
         ]
@@ -68,7 +68,7 @@ class Reporter:
     def _inside_votes(self, t: int, rows: Rows, top: IntArray, judged: Judgement) -> list[Vote]:
         """The votes cast inside the variables of the record."""
         state = self._state(rows.first + t)
-        scores = judged.ballot.variables[t]  # (K, D)
+        scores = judged.collected.ballot.variables[t]  # (K, D)
         return [
             Vote(name, self._variables[j], float(scores[k, j]), True, state)
             for j in map(int, top)
@@ -88,7 +88,7 @@ class Reporter:
         """What was expected is the word of the detector that is most alarmed by the variable; the bounds are where it
         would have been at its line: beyond them exactly if some detector inside the variable votes."""
         actual = float(rows.values[t, j])
-        opinions = np.where(np.isnan(expected[:, j]), -1.0, judged.ballot.variables[t, :, j])
+        opinions = np.where(np.isnan(expected[:, j]), -1.0, judged.collected.ballot.variables[t, :, j])
         k = int(opinions.argmax())
         wanted = float(expected[k, j]) if opinions[k] >= 0.0 else actual
         width = abs(actual - wanted) / float(opinions[k]) if opinions[k] > 0.0 else abs(actual - wanted)

@@ -7,6 +7,7 @@ any        one of them is.
 polling    RoLA's: see :mod:`detectors.combine.polling`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -20,39 +21,51 @@ from detectors.combine.polling import Polling, PollingSettings
 RULES = ("weighted", "majority", "polling", "any")
 
 
-class _Memoryless:
+class _OfMembers(ABC):
+    """A rule over the row-wise members of each row alone."""
+
+    @abstractmethod
+    def combine(self, members: FloatArray) -> FloatArray:
+        """(T,) scores of members (T, M)."""
+
+    def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
+        if not asked.any():
+            return Decision(np.zeros(len(asked)))
+        uncut = None if ballot.uncut is None else self.combine(ballot.uncut)
+        return Decision(self.combine(ballot.members), uncut)
+
     def state(self) -> State:
         return {}
 
     def load_state(self, state: State) -> None:
-        pass
+        del state  # there is none
 
 
-class Weighted(_Memoryless):
+class Weighted(_OfMembers):
     """Root mean square of the members."""
 
     name: ClassVar[str] = "weighted"
 
-    def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
-        return Decision(_root_mean_square(ballot.members), _root_mean_square(ballot.uncut))
+    def combine(self, members: FloatArray) -> FloatArray:
+        return np.asarray(_root_mean_square(members))
 
 
-class Majority(_Memoryless):
+class Majority(_OfMembers):
     """The least opinion that still belongs to the majority's."""
 
     name: ClassVar[str] = "majority"
 
-    def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
-        return Decision(majority(ballot.members), majority(ballot.uncut))
+    def combine(self, members: FloatArray) -> FloatArray:
+        return majority(members)
 
 
-class AnyOf(_Memoryless):
+class AnyOf(_OfMembers):
     """The largest opinion."""
 
     name: ClassVar[str] = "any"
 
-    def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
-        return Decision(ballot.members.max(axis=1, initial=0.0), ballot.uncut.max(axis=1, initial=0.0))
+    def combine(self, members: FloatArray) -> FloatArray:
+        return np.asarray(members.max(axis=1, initial=0.0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -8,12 +8,12 @@ from numba import njit
 
 from detectors.block import BoolArray, FloatArray, IntArray, Rows, State, nested, part
 from detectors.combine.attribution import Attribution
-from detectors.combine.ballot import Ballot, Decision
+from detectors.combine.ballot import Decision
 from detectors.combine.guard import Guard, weigh
 from detectors.combine.guard import Options as GuardOptions
 from detectors.combine.line import Line, hold
 from detectors.combine.line import Options as LineOptions
-from detectors.combine.opinions import Opinions
+from detectors.combine.opinions import Collected, Opinions
 from detectors.combine.rules import RULES, make_rule
 from detectors.online.protocol import Detector, Scores
 from detectors.settings import PRESETS, MonitorSettings
@@ -28,7 +28,7 @@ class Judgement:
     was held against. guilt: (T, D). weights: (T,) for learning. normal: (T,) judged, and to be learned in full.
     """
 
-    ballot: Ballot
+    collected: Collected
     decisions: dict[str, Decision]
     scores: FloatArray
     published: FloatArray
@@ -57,7 +57,8 @@ class Vote:
 
     def judge(self, rows: Rows, scores: Sequence[Scores]) -> Judgement:
         """Judge rows by the scores of the detectors, in the detectors' order."""
-        ballot = self.opinions.collect(rows, scores)
+        collected = self.opinions.collect(rows, scores)
+        ballot = collected.ballot
         judged = rows.quorum & (np.arange(rows.first, rows.first + len(rows)) >= self._warmup_rows)
         decision = self._rule.decide(ballot, judged)
         uncut = decision.scores if decision.uncut is None else decision.uncut
@@ -70,10 +71,10 @@ class Vote:
         verdicts = over > 1.0
         beside = {name: rule.decide(ballot, verdicts) for name, rule in self._beside.items()}
         weights *= rows.quorum
-        guilt = self._attribution.guilt(ballot.raw, places)
+        guilt = self._attribution.guilt(collected.raw, places)
         normal = judged & (weights == 1.0)
         decisions = {self._rule.name: decision, **beside}
-        return Judgement(ballot, decisions, over, published, verdicts, lines, guilt, weights, normal)
+        return Judgement(collected, decisions, over, published, verdicts, lines, guilt, weights, normal)
 
     def state(self) -> State:
         return {

@@ -15,7 +15,7 @@ import numpy as np
 
 from detectors.block import FloatArray, Rows, State, nested, part
 from detectors.online.memory import Memory
-from detectors.online.neighbours_kernel import FAST, LEVEL, SLOW, STEP, VIEWS, nearest, new_tables, write_entries
+from detectors.online.neighbours_kernel import FAST, LEVEL, MEMBERS, VIEWS, nearest, new_tables, write_entries
 from detectors.online.neighbours_learning import STORED, compare, follow, learn_rows
 from detectors.online.protocol import Scores
 from detectors.online.scale import new_scale
@@ -79,13 +79,12 @@ class Neighbours:
         queries = np.empty((VIEWS, count, variables), dtype=np.float32)
         follow(rows.values, (rows.present, rows.restart), self._averages, self._rates, self._fit, queries)
         k = max(1, round(self._settings.nearest * self._memory.filled))
-        found = np.empty((VIEWS, count, k), dtype=np.int64)
-        filled = self._memory.filled
-        scores = [nearest(self._tables[v], filled, queries[v], rows.present, k, found[v]) for v in range(VIEWS)]
+        scores, found = np.empty((VIEWS, count)), np.empty((VIEWS, count, k), dtype=np.int64)
+        nearest(self._tables, self._memory.filled, queries, rows.present, scores, found)
         away = np.zeros((count, variables))
-        if filled:
+        if self._memory.filled:
             compare(queries[FAST], found[FAST], self._tables[FAST], rows.present, away)
-        return Scores(np.stack([scores[v] for v in (FAST, SLOW, STEP)], axis=1), away, fresh=scores[LEVEL])
+        return Scores(scores[MEMBERS].T, away, fresh=scores[LEVEL])
 
     def learn(self, rows: Rows, weights: FloatArray) -> None:
         s = self._settings

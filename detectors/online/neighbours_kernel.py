@@ -17,6 +17,7 @@ from detectors.online.scale import standardise
 TILE = 64
 FAST, SLOW, LEVEL, STEP = 0, 1, 2, 3  # views of a row: two averages, the row itself, the row less its fast average
 VIEWS = 4
+MEMBERS = [FAST, SLOW, STEP]  # the views that vote; the row itself is fresh evidence
 Float32Array: TypeAlias = NDArray[np.float32]
 
 
@@ -63,50 +64,78 @@ def write_entries(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def nearest(
-    table: Float32Array, filled: int, query: Float32Array, present: BoolArray, k: int, found: IntArray
-) -> FloatArray:
-    """(T,) mean distance of queries (T, D) to their k nearest of the filled slots; found (T, k) gets these slots.
+    tables: Float32Array, filled: int, queries: Float32Array, present: BoolArray, scores: FloatArray, found: IntArray
+) -> None:
+    """Mean distance of T queries to their k nearest entries, for each view.
 
-    Missing variables are left out, and the others scaled up for them.
+    queries: (4, T, D). scores: (4, T) and found: (4, T, k), the entries' slots, are written. Missing variables are left
+    out, and the others scaled up for them.
     """
-    rows, variables = query.shape
-    distances = np.empty(table.shape[0] * TILE, dtype=np.float32)
-    out = np.zeros(rows)
-    for t in range(rows):
-        there = 0
-        for j in range(variables):
-            there += present[t, j]
-        if there == 0 or filled == 0:
-            found[t] = 0
-            continue
-        _squares(table, query[t], present[t], distances)
-        out[t] = _mean_of_least(distances[:filled], k, found[t]) * np.sqrt(variables / there)
-    return out
+    rows, variables = present.shape
+    squares = np.empty((rows, tables.shape[1] * TILE), dtype=np.float32)
+    least = np.empty((rows, TILE), dtype=np.float32)
+    counts = present.sum(axis=1)
+    scores[:] = 0.0
+    found[:] = 0
+    if filled == 0:
+        return
+    for v in range(VIEWS):
+        _measure(tables[v], filled, queries[v], present, squares, least)
+        for t in range(rows):
+            if counts[t] > 0:
+                bound = _kth(least[t], found.shape[2])
+                mean = _mean_of_least(squares[t, :filled], bound, found[v, t])
+                scores[v, t] = mean * np.sqrt(variables / counts[t])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _squares(table: Float32Array, query: Float32Array, present: BoolArray, out: Float32Array) -> None:
+def _measure(
+    table: Float32Array,
+    filled: int,
+    queries: Float32Array,
+    present: BoolArray,
+    squares: Float32Array,
+    least: Float32Array,
+) -> None:
+    """Squared distances (T, members), and for each of the 64 places in a tile the least over all tiles (T, 64).
+
+    A tile stays in the nearest cache while all rows pass.
+    """
     sums = np.empty(TILE, dtype=np.float32)
-    for tile in range(table.shape[0]):
-        sums[:] = np.float32(0.0)
-        for j in range(query.shape[0]):
-            if present[j]:
-                q = query[j]
-                for m in range(TILE):
-                    away = q - table[tile, j, m]
-                    sums[m] += away * away
-        for m in range(TILE):
-            out[tile * TILE + m] = sums[m]
+    least[:] = np.float32(np.inf)
+    for tile in range((filled + TILE - 1) // TILE):
+        for t in range(queries.shape[0]):
+            sums[:] = np.float32(0.0)
+            for j in range(queries.shape[1]):
+                if present[t, j]:
+                    q = queries[t, j]
+                    for m in range(TILE):
+                        away = q - table[tile, j, m]
+                        sums[m] += away * away
+            for m in range(TILE):
+                squares[t, tile * TILE + m] = sums[m]
+            for m in range(min(TILE, filled - tile * TILE)):
+                least[t, m] = min(least[t, m], sums[m])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _mean_of_least(squares: Float32Array, k: int, found: IntArray) -> float:
-    """Mean of the roots of the k least; their places go to found, nearest first (earlier place first on a tie)."""
+def _kth(least: Float32Array, k: int) -> float:
+    """The k-th least of the 64, which is no less than the k-th least of all; infinite if k is more than 64."""
+    if k > TILE:
+        return np.inf
+    return float(np.partition(least, k - 1)[k - 1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _mean_of_least(squares: Float32Array, bound: float, found: IntArray) -> float:
+    """Mean of the roots of the k least, all of them within the bound; their places go to found (k,), nearest first (the
+    earlier place first on a tie)."""
+    k = found.shape[0]
     least = np.empty(k, dtype=np.float32)
     count = 0
     for m in range(squares.shape[0]):
         d = squares[m]
-        if count == k and d >= least[k - 1]:
+        if d > bound or (count == k and d >= least[k - 1]):
             continue
         i = count if count < k else k - 1
         count = min(k, count + 1)
