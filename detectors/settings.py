@@ -31,9 +31,15 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "team": Preset(("neighbours", "autoregression", "ewma"), ("neighbours", "autoregression"), "weighted"),
-    "rola": Preset(("repad2",), ("repad2",), "polling", own_learning=True),
-    "majority": Preset(("autoregression", "ewma", "repad2"), ("autoregression",), "polling"),
-    "full": Preset(("ewma",), ("ewma",), "weighted"),
+    "rola": Preset(("repad2",), (), "polling", own_learning=True),
+    "majority": Preset(
+        ("repad2", "ewma", "autoregression", "half_space_trees"), ("autoregression", "half_space_trees"), "polling"
+    ),
+    "full": Preset(
+        ("neighbours", "autoregression", "ewma", "repad2", "half_space_trees"),
+        ("neighbours", "autoregression"),
+        "weighted",
+    ),
 }
 
 

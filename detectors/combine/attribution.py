@@ -1,6 +1,6 @@
 """Who is guilty: one score a variable, from what the detectors say of it and where in an excursion the row stands.
 
-    guilt = w (N + .3 min(A, 20) + .1 min(E, 50))
+    guilt = w (N + .7 min(A, 20) + .1 min(E, 10))
 
 N: how far the variable's fast average is from that of the row's nearest neighbours in the memory, in standard
 deviations; A: the residual of its autoregression, in its usual sizes; E: its EWMA z. The rows that open an excursion
@@ -29,8 +29,8 @@ class AttributionSettings:
     """The detectors that name the guilty; the rows that open an excursion, and the weights of all other rows."""
 
     neighbours: Part = field(default_factory=lambda: Part(1.0))
-    autoregression: Part = field(default_factory=lambda: Part(0.3, 20.0))
-    ewma: Part = field(default_factory=lambda: Part(0.1, 50.0))
+    autoregression: Part = field(default_factory=lambda: Part(0.7, 20.0))
+    ewma: Part = field(default_factory=lambda: Part(0.1, 10.0))
     opening_rows: int = 10
     later: float = 0.5
     outside: float = 0.3

@@ -16,7 +16,7 @@ class EvidenceSettings:
     """headroom: a member's bound, in units of the fresh evidence. neighbours, autoregression: weights of theirs;
     a detector not named here has weight 1."""
 
-    headroom: float = 2.0
+    headroom: float = 1.5
     neighbours: float = 1.0
     autoregression: float = 0.5
 

@@ -29,7 +29,7 @@ class NeighboursSettings:
     release_rows: an incident of so many held-back rows is accepted as normal, from its last ring_rows.
     """
 
-    memory: int = 1000
+    memory: int = 512
     horizon_rows: int = 100_000
     nearest: float = 0.02
     fast: float = 0.1
