@@ -1,4 +1,6 @@
-"""Incidents of one system: opened by the first verdict or trigger, resolved once it is quiet and explained.
+"""Incidents of one system: opened by the first verdict or trigger, resolved once it is quiet.
+
+Causes that are still being worked out then revise the resolved incident, until they are settled or another one opens.
 
 A deterministic state machine in the system's rows: however they are cut into blocks, the same records come out.
 """
@@ -34,7 +36,7 @@ class Fired(msgspec.Struct):
 
 
 class Incident(msgspec.Struct):
-    """An incident that is open. Times are ns, rows count from the system's first."""
+    """An incident. Times are ns, rows count from the system's first."""
 
     opened: int
     opened_by: str
@@ -43,14 +45,17 @@ class Incident(msgspec.Struct):
     score: float = 0.0
     verdicts: int = 0
     trigger: Fired | None = None
+    resolved: int | None = None
+    note: str = ""
 
 
 class Episode(msgspec.Struct):
     """What root-cause analysis said last: the fields of an incident record, its times still in ns."""
 
+    opened: int
     onset: int
     fields: dict[str, Any]
-    ended_row: int | None = None
+    is_over: bool = False
 
 
 class _Saved(msgspec.Struct):
@@ -89,7 +94,10 @@ class Incidents:
 
     @property
     def is_open(self) -> bool:
-        return self._incident is not None
+        return self._incident is not None and self._incident.resolved is None
+
+    def _open_one(self) -> Incident | None:
+        return self._incident if self.is_open else None
 
     def follow(
         self, findings: Findings, offsets: IntArray, *, shadow: Mapping[int, float] | None = None
@@ -106,14 +114,15 @@ class Incidents:
             elif isinstance(event, Trigger):
                 records.extend(self._trigger(event, place))
             else:
-                records.extend(self._ranking(event, place))
+                records.extend(self._ranking(event))
         self._settle(len(findings.times), findings.times, records)
         self._advance(findings.times)
         return records
 
     def finish(self) -> list[FindingRecord]:
         """The input ended: where an open incident stands."""
-        return [] if self._incident is None or self._last is None else [self._record("update", self._last)]
+        incident = self._open_one()
+        return [] if incident is None or self._last is None else [self._record(incident, "update", self._last)]
 
     def _events(self, findings: Findings) -> list[tuple[int, Event | None]]:
         """(place in the block, what happened there) in order; None is a long silence before the row."""
@@ -144,36 +153,35 @@ class Incidents:
 
     def _settle(self, place: int, times: IntArray, records: list[FindingRecord]) -> None:
         """Resolve what became quiet before this place."""
-        if self._incident is None:
-            return
-        quiet = self._incident.last_active + self._settings.quiet_rows
-        if self._settings.wait_for_causes and self._episode is not None:
-            if self._episode.ended_row is None:
-                return
-            quiet = max(quiet, self._episode.ended_row)
-        if quiet < self._row + place:
-            self._resolve(quiet - self._row, times, records, "")
+        incident = self._open_one()
+        if incident is not None:
+            quiet = incident.last_active + self._settings.quiet_rows - self._row
+            if quiet < place:
+                self._resolve(quiet, times, records, "")
 
     def _resolve(self, place: int, times: IntArray, records: list[FindingRecord], note: str) -> None:
         """Close the incident at a row of this block, or at the last one before it."""
-        if self._incident is not None:
-            at = int(times[place]) if place >= 0 else (self._last or self._incident.updated)
-            records.append(self._record("resolved", at, note=note))
-        self._incident = None
-        self._forget_if_over()
+        incident = self._open_one()
+        if incident is not None:
+            before = incident.updated if self._last is None else self._last
+            incident.resolved = int(times[place]) if place >= 0 else before
+            records.append(self._record(incident, "resolved", incident.resolved, note=note))
+        self._forget_what_is_over()
 
     def _open(self, by: str, time: int, place: int) -> Incident:
+        self._forget_what_is_over()
         self._incident = Incident(int(time), by, int(time), self._row + place)
-        self._forget_if_over()
         return self._incident
 
-    def _forget_if_over(self) -> None:
-        """An episode that still runs may go on under the next incident."""
-        if self._episode is not None and self._episode.ended_row is not None:
+    def _forget_what_is_over(self) -> None:
+        """An episode that still runs goes on, under the resolved incident or the next one."""
+        if self._episode is not None and self._episode.is_over:
             self._episode = None
+        if self._episode is None and not self.is_open:
+            self._incident = None
 
     def _verdict(self, verdict: Verdict, place: int, offset: int, shadow: float | None) -> list[FindingRecord]:
-        incident, change = self._incident, ""
+        incident, change = self._open_one(), ""
         if incident is None and "verdict" in self._settings.opened_by:
             incident, change = self._open("verdict", verdict.time, place), "open"
         if incident is not None:
@@ -187,47 +195,52 @@ class Incidents:
             system=self._system,
             ts=self._format(verdict.time),
             severity=self._severity(verdict.score),
-            incident_id=self._id(),
+            incident_id=None if incident is None else incident_id(self._system, incident),
             shadow={} if shadow is None else {"autoencoder": shadow},
             config_hash=self._config_hash,
             source={"partition": self._partition, "offset": offset},
         )
-        return [self._record(change, verdict.time), record] if change else [record]
+        return [self._record(incident, change, verdict.time), record] if incident and change else [record]
 
     def _trigger(self, trigger: Trigger, place: int) -> list[FindingRecord]:
-        change = ""
-        if self._incident is None and "trigger" in self._settings.opened_by:
-            self._open("trigger", trigger.time, place)
-            change = "open"
-        if self._incident is not None:
-            self._incident.last_active = self._row + place
-            if self._incident.trigger is None:
-                self._incident.trigger = Fired(trigger.time, float(trigger.statistic), float(trigger.threshold))
+        incident, change = self._open_one(), ""
+        if incident is None and "trigger" in self._settings.opened_by:
+            incident, change = self._open("trigger", trigger.time, place), "open"
+        if incident is not None:
+            incident.last_active = self._row + place
+            if incident.trigger is None:
+                incident.trigger = Fired(int(trigger.time), float(trigger.statistic), float(trigger.threshold))
                 change = change or "update"
+        belongs = None if incident is None else incident_id(self._system, incident)
         ts = self._format(trigger.time)
-        record = trigger_record(trigger, system=self._system, ts=ts, incident_id=self._id())
-        return [self._record(change, trigger.time), record] if change else [record]
+        record = trigger_record(trigger, system=self._system, ts=ts, incident_id=belongs)
+        return [self._record(incident, change, trigger.time), record] if incident and change else [record]
 
-    def _ranking(self, ranking: Ranking, place: int) -> list[FindingRecord]:
+    def _ranking(self, ranking: Ranking) -> list[FindingRecord]:
         fields = ranking_fields(ranking, causes=self._settings.max_causes, edges=self._settings.max_edges)
-        self._episode = Episode(int(ranking.onset), fields, self._row + place if ranking.ended else None)
-        return [self._record("update", ranking.time)] if self._incident is not None else []
-
-    def _record(self, status: str, now: int, *, note: str = "") -> IncidentRecord:
+        is_another = self._episode is not None and self._episode.opened != ranking.opened
+        self._episode = Episode(int(ranking.opened), int(ranking.onset), fields, bool(ranking.ended))
         incident = self._incident
-        if incident is None:
-            raise RuntimeError("no incident is open")
-        incident.updated = now
+        if incident is None or (incident.resolved is not None and is_another):
+            self._incident = None
+            return []
+        record = self._record(incident, "update" if incident.resolved is None else "revised", ranking.time)
+        if incident.resolved is not None:
+            self._forget_what_is_over()
+        return [record]
+
+    def _record(self, incident: Incident, status: str, now: int, *, note: str = "") -> IncidentRecord:
+        incident.updated = int(now)
+        incident.note = note or incident.note
         fields = dict(self._episode.fields) if self._episode else {}
-        if note:
-            fields["note"] = "; ".join(part for part in (fields.get("note", ""), note) if part)
+        fields["note"] = "; ".join(part for part in (fields.get("note", ""), incident.note) if part)
         fired = incident.trigger
         return IncidentRecord(
-            id=self._id() or "",
+            id=incident_id(self._system, incident),
             system=self._system,
             opened_at=self._format(incident.opened),
             updated_at=self._format(now),
-            resolved_at=self._format(now) if status == "resolved" else None,
+            resolved_at=None if incident.resolved is None else self._format(incident.resolved),
             onset_at=self._format(self._episode.onset) if self._episode else None,
             status=status,
             severity=self._severity(incident.score),
@@ -238,9 +251,6 @@ class Incidents:
             config_hash=self._config_hash,
             **fields,
         )
-
-    def _id(self) -> str | None:
-        return content_id("incident", self._system, self._incident.opened) if self._incident else None
 
     def _severity(self, score: float) -> str:
         return "critical" if score >= self._settings.critical_score else "warning"
@@ -254,3 +264,8 @@ class Incidents:
         saved = msgspec.convert(state, _Saved)
         self._row, self._last, self._tick = saved.row, saved.last, saved.tick
         self._incident, self._episode = saved.incident, saved.episode
+
+
+def incident_id(system: str, incident: Incident) -> str:
+    """The identity of an incident: its system and the time it opened."""
+    return content_id("incident", system, incident.opened)

@@ -112,7 +112,7 @@ class Metrics(Observer):
             self.verdicts.inc()
         elif isinstance(record, TriggerRecord):
             self.triggers.inc()
-        elif isinstance(record, IncidentRecord) and record.status != "update":
+        elif isinstance(record, IncidentRecord) and record.status in ("open", "resolved"):
             (self.opened if record.status == "open" else self.resolved).inc()
 
     def on_flush(self, seconds: float) -> None:

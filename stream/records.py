@@ -73,7 +73,7 @@ class IncidentRecord(msgspec.Struct, tag_field="kind", tag="incident", kw_only=T
     updated_at: Time
     resolved_at: Time | None = None
     onset_at: Time | None = None
-    status: str  # open | update | resolved
+    status: str  # open | update | resolved | revised: causes that were settled after it was resolved
     severity: str
     opened_by: str  # verdict | trigger
     score: float  # the highest verdict score so far

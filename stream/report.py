@@ -16,7 +16,7 @@ from stream.sources.protocol import Batch, Reject
 
 
 class Report(Observer):
-    """Follows a replay. Incidents are written to `out` as they are resolved (out None: nothing is written).
+    """Follows a replay. Incidents are written to `out` one after another (out None: nothing is written).
 
     style: how the input writes times, once it is known.
     """
@@ -36,6 +36,7 @@ class Report(Observer):
         self._times: list[int] = []  # of the first and the newest row
         self.rejects: Counter[str] = Counter()
         self.incidents: dict[str, IncidentRecord] = {}
+        self._unwritten: set[str] = set()
         self.background = {"scored": 0, "over": 0}
 
     def on_read(self, batch: Batch) -> None:
@@ -75,17 +76,27 @@ class Report(Observer):
                 told[name] = record.score, contribution
 
     def _incident(self, record: IncidentRecord) -> None:
+        """An incident is written once it is over and its causes are settled, or the next one opens."""
+        for earlier in self._of_system(record.system):
+            if earlier.id != record.id:
+                self._write(earlier)
         self.incidents[record.id] = record
-        if record.status == "resolved":
+        self._unwritten.add(record.id)
+        if record.resolved_at is not None and (record.converged or not record.causes):
             self._write(record)
 
+    def _of_system(self, system: str) -> list[IncidentRecord]:
+        return [self.incidents[name] for name in sorted(self._unwritten) if self.incidents[name].system == system]
+
     def finish(self) -> None:
-        """Write the incidents that are still open."""
+        """Write what was not written yet: open incidents, and those whose causes were not settled."""
         for record in self.incidents.values():
-            if record.status != "resolved":
-                self._write(record)
+            self._write(record)
 
     def _write(self, record: IncidentRecord) -> None:
+        if record.id not in self._unwritten:
+            return
+        self._unwritten.discard(record.id)
         told = self._actuals.pop(record.id, {})
         if self._out is not None:
             print("\n".join(self._lines(record, told)), file=self._out, flush=True)
@@ -102,8 +113,10 @@ class Report(Observer):
         return [*lines, f"    {paint(certainty(record), 'dim')}"] if cause else lines
 
     def _size(self, record: IncidentRecord) -> str:
-        lasted = self._ns(record.updated_at) - self._ns(record.opened_at)
-        parts = [record.severity, span(lasted) if record.status == "resolved" else f"open for {span(lasted)}"]
+        is_open = record.resolved_at is None
+        until = record.updated_at if record.resolved_at is None else record.resolved_at
+        lasted = span(self._ns(until) - self._ns(record.opened_at))
+        parts = [record.severity, f"open for {lasted}" if is_open else lasted]
         if record.verdicts:
             parts.append(f"{count(record.verdicts, 'row')} over the line, peak {number(record.score)}")
         elif record.trigger:
@@ -120,7 +133,7 @@ class Report(Observer):
         systems = f" of {len(self.systems)} systems" if len(self.systems) > 1 else ""
         covered = f" over {span(self._times[1] - self._times[0])}" if self._times else ""
         rate = f", {self.rows / self._seconds:,.0f} rows/s in the monitor" if self._seconds > 0 else ""
-        open_ones = sum(record.status != "resolved" for record in self.incidents.values())
+        open_ones = sum(record.resolved_at is None for record in self.incidents.values())
         still = f" ({open_ones} still open)" if open_ones else ""
         lines = [
             f"{count(self.rows, 'row')} of {count(self.variables, 'variable')}{systems}{covered} "

@@ -129,7 +129,6 @@ class IncidentSettings:
 
     opened_by: tuple[Literal["verdict", "trigger"], ...] = ("verdict", "trigger")
     quiet_rows: int = 10  # rows without verdict and trigger until it is resolved
-    wait_for_causes: bool = True  # and not before its causes have converged or were given up
     max_gap_ticks: int = 120  # a silence of so many of the system's ticks resolves it
     critical_score: float = 2.0  # severity is critical from here, warning below
     max_causes: int = 10  # entities

@@ -68,10 +68,10 @@ def test_a_verdict_in_time_keeps_it_open():
     assert told(found([20] + [1] * 10 + [20] + [1] * 12))[:2] == [("open", 0), ("resolved", 10)]
 
 
-def test_a_trigger_brings_causes_and_the_incident_waits_for_the_last_of_them():
-    records = found([1, 150] + [1] * 20, quiet_rows=2)
+def test_a_trigger_brings_causes_which_are_revised_as_they_settle():
+    records = found([1, 150] + [1] * 20)
     assert told(records)[:2] == [("open", 1), ("update", 1)]  # the verdict of the same row makes it critical
-    assert told(records)[2:] == [("update", 2), ("update", 3), ("update", 5), ("resolved", 5)]
+    assert told(records)[2:] == [("update", 2), ("update", 3), ("update", 5), ("resolved", 11)]
     last = incidents(records)[-1]
     assert last.trigger == {"ts": 1, "statistic": 15.0, "threshold": 10.0}
     assert [cause["entity"] for cause in last.causes] == ["e0", "e1"]
@@ -79,9 +79,12 @@ def test_a_trigger_brings_causes_and_the_incident_waits_for_the_last_of_them():
     assert (last.converged, last.confidence, last.onset_at) == (True, 0.5, 1)
 
 
-def test_it_need_not_wait_for_causes():
-    records = found([1, 150] + [1] * 20, quiet_rows=2, wait_for_causes=False)
-    assert told(records)[-1] == ("resolved", 3)
+def test_causes_that_settle_late_revise_the_resolved_incident_and_do_not_keep_it_open():
+    records = found([1, 150] + [1] * 20, quiet_rows=2)
+    assert told(records)[2:] == [("update", 2), ("update", 3), ("resolved", 3), ("revised", 5)]
+    last = incidents(records)[-1]
+    assert (last.resolved_at, last.converged) == (3, True)
+    assert len({record.id for record in incidents(records)}) == 1
 
 
 def test_who_may_open_it_is_a_setting():
@@ -92,7 +95,7 @@ def test_who_may_open_it_is_a_setting():
 
 
 def test_an_incident_that_opens_during_an_episode_takes_its_causes():
-    records = found([1, 150, 1, 20, 1, 1], opened_by=("verdict",), quiet_rows=1, wait_for_causes=False)
+    records = found([1, 150, 1, 20, 1, 1], opened_by=("verdict",), quiet_rows=1)
     assert [(i.opened_at, len(i.causes)) for i in incidents(records) if i.status == "open"] == [(1, 0), (3, 2)]
 
 
