@@ -17,6 +17,7 @@ from detectors.block import BoolArray, FloatArray, IntArray, State
 SMALLEST = 2.0**-20  # lower edge of the second bin; smaller scores are alike
 MANTISSA = 52  # bits of a float64's
 OCTAVES = 45  # of bins: to some 3e7
+UNSETTLED = 30  # rows that a new scorer's line is not made from
 HEAVY = 2.0**40  # weights grow until here, then all are scaled down: exactly, as it is a power of two
 RENEWED = 4096  # rows
 HIGHEST = 1000.0  # of a calibrated score: a line of zero must not make an infinite one
@@ -67,7 +68,8 @@ class Calibration:
         sums = np.zeros((3, scorers))  # weight in all, weight above the place, weight of the next row
         sums[2] = 1.0
         place = np.zeros(scorers, dtype=np.int64)  # the bin that holds the quantile
-        counts = np.zeros((3, scorers), dtype=np.int64)  # rows taken in; over the line in this excursion; quiet since
+        # Rows taken in; over the line in this excursion; quiet since; judged.
+        counts = np.zeros((4, scorers), dtype=np.int64)
         self._arrays: Arrays = (edges, np.zeros((scorers, len(edges) - 1)), place, sums, counts)
 
     def judge(self, raw: FloatArray, valid: BoolArray) -> FloatArray:
@@ -114,7 +116,7 @@ def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, o
     tail, growth, young, excursion, quiet, bits = options
     for s in range(raw.shape[1]):
         p, total, above, weight = place[s], sums[0, s], sums[1, s], sums[2, s]
-        seen, over, since = counts[0, s], counts[1, s], counts[2, s]
+        seen, over, since, age = counts[0, s], counts[1, s], counts[2, s], counts[3, s]
         for t in range(raw.shape[0]):
             x = raw[t, s]
             if not valid[t, s % valid.shape[1]] or np.isnan(x):
@@ -122,10 +124,12 @@ def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, o
             if seen > 0:
                 inside = (above + bins[s, p] - tail * total) / bins[s, p]
                 line = max(edges[p] + (edges[p + 1] - edges[p]) * inside, SMALLEST)
-                out[t, s] = min(x / (line * (1.0 + young / (seen + 1.0))), HIGHEST)
+                out[t, s] = min(x / (line * (1.0 + young / (age + 1.0))), HIGHEST)
             since = 0 if out[t, s] > 1.0 else since + 1
             over = 0 if since > quiet else over + (since == 0)
-            if over > excursion:
+            age += 1
+            # A scorer's first rows tell its own start; one excursion may fill a quarter of the tail, and no more.
+            if age <= UNSETTLED or over > min(excursion, max(1.0, 0.25 * tail * seen)):
                 continue
             b = min(bins.shape[1] - 1, _bin(x, bits))
             bins[s, b] += weight
@@ -142,7 +146,7 @@ def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, o
                 above += bins[s, p]
                 p -= 1
         place[s], sums[0, s], sums[1, s], sums[2, s] = p, total, above, weight
-        counts[0, s], counts[1, s], counts[2, s] = seen, over, since
+        counts[0, s], counts[1, s], counts[2, s], counts[3, s] = seen, over, since, age
         if total > HEAVY:
             for i in range(bins.shape[1]):
                 bins[s, i] /= HEAVY

@@ -63,7 +63,7 @@ class Neighbours:
         self._settings = s = settings or NeighboursSettings()
         self._averages = np.zeros((2, variables))  # carry: of the last row scored
         self._learned = np.zeros((2, variables))  # the same of the last row learned
-        self._rates = np.array([s.fast, s.slow])
+        self._rates = (s.fast, s.slow)
         self._origin = np.full(variables, np.nan)  # first value learned: entries are kept relative to it
         self._scale = new_scale(variables)
         self._sizes = np.zeros((2, variables))  # of steps: weight seen, mean fourth power

@@ -27,28 +27,31 @@ def new_tables(slots: int, variables: int) -> Float32Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def views_of(fast: float, slow: float, level: float, fit: FloatArray, out: Float32Array) -> None:
-    """The standardised views (4,) of one variable: fast, slow, level, step.
+def views_of(
+    fast: float, slow: float, level: float, fit: FloatArray, j: int
+) -> tuple[np.float32, np.float32, np.float32, np.float32]:
+    """The standardised views of variable j: fast, slow, level, step.
 
-    fit: (3,) mean, deviation, size of a step.
+    fit: (3, D) mean, deviation, size of a step.
     """
-    mean, sd = fit[0], fit[1]
-    out[FAST] = standardise(fast, mean, sd)
-    out[SLOW] = standardise(slow, mean, sd)
-    out[LEVEL] = standardise(level, mean, sd)
-    out[STEP] = standardise(level - fast, 0.0, fit[2])
+    mean, sd = fit[0, j], fit[1, j]
+    return (
+        np.float32(standardise(fast, mean, sd)),
+        np.float32(standardise(slow, mean, sd)),
+        np.float32(standardise(level, mean, sd)),
+        np.float32(standardise(level - fast, 0.0, fit[2, j])),
+    )
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def write_entry(tables: Float32Array, slot: int, entry: Float32Array, origin: FloatArray, fit: FloatArray) -> None:
-    """Standardise one entry (3, D) into its slot; a variable never seen then stands at the mean."""
+def write_entry(tables: Float32Array, slot: int, entries: Float32Array, origin: FloatArray, fit: FloatArray) -> None:
+    """Standardise the entry in one slot of entries (M, 3, D); a variable never seen then stands at the mean."""
     tile, member = slot // TILE, slot % TILE
-    views = np.empty(VIEWS, dtype=np.float32)
-    for j in range(entry.shape[1]):
-        views[:] = np.float32(0.0)
-        if not np.isnan(entry[FAST, j]):
-            fast, slow, level = origin[j] + entry[FAST, j], origin[j] + entry[SLOW, j], origin[j] + entry[LEVEL, j]
-            views_of(fast, slow, level, fit[:, j], views)
+    for j in range(entries.shape[2]):
+        fast, slow, level = entries[slot, FAST, j], entries[slot, SLOW, j], entries[slot, LEVEL, j]
+        views = (np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0))
+        if not np.isnan(fast):
+            views = views_of(origin[j] + fast, origin[j] + slow, origin[j] + level, fit, j)
         for v in range(VIEWS):
             tables[v, tile, j, member] = views[v]
 
@@ -59,7 +62,7 @@ def write_entries(
 ) -> None:
     """Standardise all entries anew."""
     for slot in range(filled):
-        write_entry(tables, slot, entries[slot], origin, fit)
+        write_entry(tables, slot, entries, origin, fit)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -28,13 +28,13 @@ Model: TypeAlias = tuple[
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def advance(x: float, present: bool, restart: bool, averages: FloatArray, rates: FloatArray) -> None:
-    """Move the two averages (2,) of one variable on by one row; a missing reading leaves them."""
+def advance(averages: FloatArray, j: int, x: float, present: bool, restart: bool, rates: tuple[float, float]) -> None:
+    """Move the averages (2, D) of variable j on by one row; a missing reading leaves them."""
     if restart:
-        averages[:] = x
+        averages[0, j], averages[1, j] = x, x
     elif present:
-        for i in range(2):
-            averages[i] += rates[i] * (x - averages[i])
+        averages[0, j] += rates[0] * (x - averages[0, j])
+        averages[1, j] += rates[1] * (x - averages[1, j])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -42,17 +42,17 @@ def follow(
     values: FloatArray,
     flags: tuple[BoolArray, BoolArray],
     averages: FloatArray,
-    rates: FloatArray,
+    rates: tuple[float, float],
     fit: FloatArray,
     queries: Float32Array,
 ) -> None:
     """Standardised views (4, T, D) of rows, moving the carried averages (2, D) on."""
     present, restart = flags
-    views = np.empty(VIEWS, dtype=np.float32)
     for t in range(values.shape[0]):
         for j in range(values.shape[1]):
-            advance(values[t, j], present[t, j], restart[t, j], averages[:, j], rates)
-            views_of(averages[0, j], averages[1, j], values[t, j], fit[:, j], views)
+            x = values[t, j]
+            advance(averages, j, x, present[t, j], restart[t, j], rates)
+            views = views_of(averages[0, j], averages[1, j], x, fit, j)
             for v in range(VIEWS):
                 queries[v, t, j] = views[v]
 
@@ -78,7 +78,7 @@ def learn_rows(
     weights: FloatArray,
     memory: MemoryArrays,
     model: Model,
-    rates: FloatArray,
+    rates: tuple[float, float],
     steps: tuple[int, int, int, float, float],
 ) -> None:
     """Learn rows with their weights: the scale, the memory, the ring of an incident, and now and then the tables."""
@@ -89,26 +89,34 @@ def learn_rows(
     entry = np.empty((STORED, values.shape[1]), dtype=np.float32)
     for t in range(values.shape[0]):
         for j in range(values.shape[1]):
-            advance(values[t, j], present[t, j], restart[t, j], averages[:, j], rates)
             if renewed[t, j]:
-                entries[:, :, j] = np.nan
-                ring[:, :, j] = np.nan
-                sizes[:, j] = 0.0
+                _forget(j, entries, tables, ring, sizes)
             if renewed[t, j] or (present[t, j] and np.isnan(origin[j])):
                 origin[j] = values[t, j]
+            advance(averages, j, values[t, j], present[t, j], restart[t, j], rates)
             if present[t, j] and weights[t] > 0.0:
-                learn_step_size(sizes[:, j], values[t, j] - averages[0, j], weights[t])
+                learn_step_size(sizes, j, values[t, j] - averages[0, j], weights[t])
         learn_scale(scale, values[t], present[t], renewed[t], weights[t])
         _make_entry(values[t], present[t], averages, origin, entry)
-        _hold(entry, weights[t], release_rows, memory, ring, held)
+        if _hold(entry, weights[t], release_rows, ring, held):
+            _release(memory, ring, held, tables, origin, fit)
         slot = offer(first + t, weights[t], order, born, counts, credit, horizon, jitter)
         if slot >= 0:
             entries[slot] = entry
-            write_entry(tables, slot, entry, origin, fit)
+            write_entry(tables, slot, entries, origin, fit)
         if (first + t + 1) % _refit_step(first + t, refit_rows) == 0:
             fit_scale(scale, fit[0], fit[1])
             fit[2] = np.sqrt(np.sqrt(sizes[1]))
             write_entries(tables, counts[0], entries, origin, fit)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _forget(j: int, entries: Float32Array, tables: Float32Array, ring: Float32Array, sizes: FloatArray) -> None:
+    """Variable j means something else from here on."""
+    entries[:, :, j] = np.nan
+    tables[:, :, j] = 0.0
+    ring[:, :, j] = np.nan
+    sizes[:, j] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -132,21 +140,36 @@ def _make_entry(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _hold(
-    entry: Float32Array, weight: float, release_rows: int, memory: MemoryArrays, ring: Float32Array, held: IntArray
-) -> None:
-    """Keep a held-back row; once an incident has lasted, every tenth entry by age takes one of its last rows."""
-    entries, order, counts = memory[0], memory[1], memory[3]
+def _hold(entry: Float32Array, weight: float, release_rows: int, ring: Float32Array, held: IntArray) -> bool:
+    """Keep a held-back row in the ring; True if the incident has now lasted long enough to be accepted.
+
+    held: rows held back in the open incident, releases made in it. A row of weight 0 was not judged, and is left out.
+    """
     if weight >= 1.0:
         held[:] = 0
-    elif weight > 0.0:
-        ring[held[0] % ring.shape[0]] = entry
-        held[0] += 1
-    if weight >= 1.0 or held[0] == 0 or held[0] % release_rows:
-        return
+        return False
+    if weight <= 0.0:
+        return False
+    ring[held[0] % ring.shape[0]] = entry
+    held[0] += 1
+    return bool(held[0] % release_rows == 0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _release(
+    memory: MemoryArrays,
+    ring: Float32Array,
+    held: IntArray,
+    tables: Float32Array,
+    origin: FloatArray,
+    fit: FloatArray,
+) -> None:
+    """Every tenth entry by age takes one of the incident's last rows, evenly spaced."""
+    entries, order, counts = memory[0], memory[1], memory[3]
     count = min(held[0], ring.shape[0])
-    oldest = held[0] - count
     slots = order[held[1] % 10 : counts[0] : 10]
     for i in range(slots.shape[0]):
-        entries[slots[i]] = ring[(oldest + i * count // slots.shape[0]) % ring.shape[0]]
+        row = held[0] - count + i * count // slots.shape[0]
+        entries[slots[i]] = ring[row % ring.shape[0]]
+        write_entry(tables, slots[i], entries, origin, fit)
     held[1] += 1

@@ -53,19 +53,19 @@ def fit_scale(scale: FloatArray, mean: FloatArray, sd: FloatArray) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def learn_step_size(size: FloatArray, step: float, weight: float) -> None:
-    """Take in one step of one variable. size: (2,) weight seen, mean fourth power.
+def learn_step_size(sizes: FloatArray, j: int, step: float, weight: float) -> None:
+    """Take in one step of variable j. sizes: (2, D) weight seen, mean fourth power.
 
     The fourth root of the mean fourth power, in place of the deviation: a variable that rests and jumps now and then
     has steps of size one when it jumps. A step counts as at most 20 of the size so far.
     """
     away = abs(step)
-    if size[0] >= CONSTANT_ROWS and size[1] > 0.0:
-        away = min(away, 20.0 * np.sqrt(np.sqrt(size[1])))
-    size[0] += weight
-    size[1] += (away * away * away * away - size[1]) * weight / size[0]
-    if size[1] == 0.0:
-        size[0] = min(size[0], CONSTANT_ROWS)
+    if sizes[0, j] >= CONSTANT_ROWS and sizes[1, j] > 0.0:
+        away = min(away, 20.0 * np.sqrt(np.sqrt(sizes[1, j])))
+    sizes[0, j] += weight
+    sizes[1, j] += (away * away * away * away - sizes[1, j]) * weight / sizes[0, j]
+    if sizes[1, j] == 0.0:
+        sizes[0, j] = min(sizes[0, j], CONSTANT_ROWS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
