@@ -90,11 +90,11 @@ def learn_rows(
     for t in range(values.shape[0]):
         for j in range(values.shape[1]):
             if renewed[t, j]:
-                _forget(j, entries, tables, ring, sizes)
-            if renewed[t, j] or (present[t, j] and np.isnan(origin[j])):
-                origin[j] = values[t, j]
+                _forget(j, entries, tables, ring, sizes, origin)
             advance(averages, j, values[t, j], present[t, j], restart[t, j], rates)
             if present[t, j] and weights[t] > 0.0:
+                if np.isnan(origin[j]):
+                    origin[j] = values[t, j]
                 learn_step_size(sizes, j, values[t, j] - averages[0, j], weights[t])
         learn_scale(scale, values[t], present[t], renewed[t], weights[t])
         _make_entry(values[t], present[t], averages, origin, entry)
@@ -111,12 +111,20 @@ def learn_rows(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _forget(j: int, entries: Float32Array, tables: Float32Array, ring: Float32Array, sizes: FloatArray) -> None:
+def _forget(
+    j: int,
+    entries: Float32Array,
+    tables: Float32Array,
+    ring: Float32Array,
+    sizes: FloatArray,
+    origin: FloatArray,
+) -> None:
     """Variable j means something else from here on."""
     entries[:, :, j] = np.nan
     tables[:, :, j] = 0.0
     ring[:, :, j] = np.nan
     sizes[:, j] = 0.0
+    origin[j] = np.nan
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

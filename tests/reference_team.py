@@ -1,0 +1,266 @@
+"""Slow and obvious twins of the default team: one variable, one entry, one score at a time."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.block import Rows
+
+Array = NDArray[np.float64]
+
+
+def standardise(x: float, mean: float, sd: float) -> float:
+    if sd == 0.0:
+        return 8.0 * (float(x > mean) - float(x < mean))
+    return min(max((x - mean) / sd, -8.0), 8.0)
+
+
+@dataclass
+class SlowScale:
+    """Weighted mean and deviation of one variable, from all that was learned."""
+
+    seen: float = 0.0
+    mean: float = 0.0
+    squares: float = 0.0
+    least: float = math.inf
+    largest: float = -math.inf
+
+    def learn(self, x: float, weight: float) -> None:
+        self.least, self.largest = min(self.least, x), max(self.largest, x)
+        self.seen += weight
+        old = self.mean
+        self.mean += (x - old) * weight / self.seen
+        self.squares += weight * (x - old) * (x - self.mean)
+        if self.least == self.largest:
+            self.seen = min(self.seen, 50.0)
+
+    def fit(self) -> tuple[float, float]:
+        if self.seen == 0.0:
+            return 0.0, 0.0
+        floor = max(0.01 * (self.largest - self.least), 1e-12 * abs(self.mean))
+        return self.mean, max(math.sqrt(self.squares / self.seen), floor)
+
+
+@dataclass
+class SlowAverages:
+    """The two moving averages of one variable."""
+
+    fast: float = 0.0
+    slow: float = 0.0
+
+    def follow(self, x: float, present: bool, restart: bool) -> None:
+        if restart:
+            self.fast = self.slow = x
+        elif present:
+            self.fast += 0.1 * (x - self.fast)
+            self.slow += 0.05 * (x - self.slow)
+
+
+@dataclass
+class SlowMemory:
+    """Entries (row, features) by age; None where a feature was never seen."""
+
+    slots: int
+    horizon: float
+    jitter: float
+    entries: list[tuple[int, Array]] = field(default_factory=list)
+    credit: float = 0.0
+    made: int = 0
+
+    def offer(self, row: int, weight: float, features: Array) -> None:
+        self.credit += weight * min(1.0, max(self.slots / (row + 1), self.slots / self.horizon))
+        if self.credit < self.made + (0.618034 * self.made + self.jitter) % 1.0:
+            return
+        self.made += 1
+        if len(self.entries) == self.slots:
+            del self.entries[self.victim(row)]
+        self.entries.append((row, features))
+
+    def victim(self, row: int) -> int:
+        times = [time for time, _ in self.entries]
+
+        def missed(i: int) -> float:
+            gap = 2 * (times[1] - times[0]) if i == 0 else times[i + 1] - times[i - 1]
+            return gap * math.exp((times[i] - row) / self.horizon)
+
+        return min(range(len(times) - 1), key=missed)
+
+    def release(self, number: int, ring: list[Array]) -> None:
+        places = range(number % 10, len(self.entries), 10)
+        for i, place in enumerate(places):
+            self.entries[place] = (self.entries[place][0], ring[i * len(ring) // len(places)])
+
+
+class SlowNeighbours:
+    """Distances of four views of a row to a memory, all in float64."""
+
+    def __init__(self, variables: int, slots: int, jitter: float, release_rows: int, ring_rows: int) -> None:
+        self.scored = [SlowAverages() for _ in range(variables)]
+        self.learned = [SlowAverages() for _ in range(variables)]
+        self.scales = [SlowScale() for _ in range(variables)]
+        self.steps = [[0.0, 0.0] for _ in range(variables)]  # weight seen, mean fourth power
+        self.fits = [(0.0, 0.0, 0.0)] * variables
+        self.memory = SlowMemory(slots, 100_000.0, jitter)
+        self.ring: list[Array] = []
+        self.held = self.releases = 0
+        self.release_rows, self.ring_rows = release_rows, ring_rows
+        self.ever = [False] * variables
+
+    def views(self, j: int, fast: float, slow: float, level: float) -> list[float]:
+        mean, sd, step = self.fits[j]
+        return [standardise(v, mean, sd) for v in (fast, slow, level)] + [standardise(level - fast, 0.0, step)]
+
+    def score(self, rows: Rows) -> tuple[Array, Array]:
+        """(T, 4) distances: fast, slow, level, step; and (T, D) how far each variable is from its neighbours."""
+        out, away = np.zeros((len(rows), 4)), np.zeros(rows.values.shape)
+        for t, x in enumerate(rows.values.tolist()):
+            query = np.zeros((4, len(x)))
+            for j, average in enumerate(self.scored):
+                average.follow(x[j], rows.present[t, j], rows.restart[t, j])
+                query[:, j] = self.views(j, average.fast, average.slow, x[j])
+            there = np.flatnonzero(rows.present[t])
+            if len(there) and self.memory.entries:
+                out[t], away[t, there] = self.nearest(query, there)
+        return out, away
+
+    def nearest(self, query: Array, there: NDArray[np.int64]) -> tuple[list[float], Array]:
+        table = np.array([self.table(features) for _, features in self.memory.entries])  # (M, 4, D)
+        k = max(1, round(0.02 * len(table)))
+        means, best = [], np.zeros(0)
+        for view in range(4):
+            distances = np.sqrt(((query[view] - table[:, view])[:, there] ** 2).sum(axis=1))
+            order = np.argsort(distances, kind="stable")[:k]
+            means.append(float(distances[order].mean()) * math.sqrt(query.shape[1] / len(there)))
+            if view == 0:
+                best = np.abs(query[0] - table[order, 0].mean(axis=0))[there]
+        return means, best
+
+    def table(self, features: Array) -> Array:
+        columns = features.T.tolist()
+        return np.array([[0.0] * 4 if math.isnan(f[0]) else self.views(j, *f) for j, f in enumerate(columns)]).T
+
+    def learn(self, rows: Rows, weights: Array) -> None:
+        for t, x in enumerate(rows.values.tolist()):
+            features = np.full((3, len(x)), np.nan)
+            for j, average in enumerate(self.learned):
+                if rows.renewed[t, j]:
+                    self.forget(j)
+                average.follow(x[j], rows.present[t, j], rows.restart[t, j])
+                if rows.present[t, j] and weights[t] > 0:
+                    self.ever[j] = True
+                    self.scales[j].learn(x[j], weights[t])
+                    self.learn_step(self.steps[j], x[j] - average.fast, weights[t])
+                if self.ever[j]:
+                    features[:, j] = average.fast, average.slow, x[j] if rows.present[t, j] else average.fast
+            self.hold(features, weights[t])
+            self.memory.offer(rows.first + t, weights[t], features)
+            self.refit(rows.first + t)
+
+    def forget(self, j: int) -> None:
+        for _, features in self.memory.entries:
+            features[:, j] = np.nan
+        for features in self.ring:
+            features[:, j] = np.nan
+        self.scales[j], self.steps[j], self.ever[j] = SlowScale(), [0.0, 0.0], False
+
+    @staticmethod
+    def learn_step(step: list[float], size: float, weight: float) -> None:
+        size = abs(size)
+        if step[0] >= 50.0 and step[1] > 0.0:
+            size = min(size, 20 * step[1] ** 0.25)
+        step[0] += weight
+        step[1] += (size**4 - step[1]) * weight / step[0]
+        if step[1] == 0.0:
+            step[0] = min(step[0], 50.0)
+
+    def hold(self, features: Array, weight: float) -> None:
+        if weight >= 1.0:
+            self.ring, self.held, self.releases = [], 0, 0
+        elif weight > 0.0:
+            self.ring = [*self.ring, features][-self.ring_rows :]
+            self.held += 1
+            if self.held % self.release_rows == 0:
+                self.memory.release(self.releases, self.ring)
+                self.releases += 1
+
+    def refit(self, row: int) -> None:
+        step = 1
+        while step * 16 <= row and step * 2 <= 64:
+            step *= 2
+        if (row + 1) % step == 0:
+            self.fits = [(*scale.fit(), step[1] ** 0.25) for scale, step in zip(self.scales, self.steps, strict=True)]
+
+
+class SlowAutoregression:
+    """RLS AR(3) of one variable, with matrices."""
+
+    def __init__(self) -> None:
+        self.theta, self.cov = np.array([0.0, 1.0, 0.0, 0.0]), 10.0 * np.eye(4)
+        self.scale, self.fit = SlowScale(), (0.0, 0.0)
+        self.weight = self.size = self.signed = 0.0
+        self.lags, self.learned_lags = [0.0] * 3, [0.0] * 3
+
+    def regressors(self, lags: list[float]) -> Array:
+        return np.array([1.0, *(standardise(lag, *self.fit) for lag in lags)])
+
+    def score(self, x: float, present: bool, restart: bool) -> tuple[float, float, float]:
+        """Residual over its usual size, the signed average of them, and what was expected."""
+        if restart:
+            self.lags, self.signed = [x] * 3, 0.0
+        predicted = float(np.clip(self.theta @ self.regressors(self.lags), -8.0, 8.0))
+        residual = 0.0
+        if present and not restart:
+            usual = (self.size + 10.0) / (self.weight + 10.0)
+            residual = float(np.clip((standardise(x, *self.fit) - predicted) / max(usual, 0.01), -20.0, 20.0))
+        self.signed += 0.4 * (residual - self.signed)
+        self.lags = [x, *self.lags[:2]]
+        return residual, self.signed, self.fit[0] + predicted * self.fit[1]
+
+    def learn(self, x: float, present: bool, restart: bool, weight: float) -> None:
+        if present and weight > 0:
+            self.scale.learn(x, weight)
+        if restart:
+            self.learned_lags = [x] * 3
+        elif present and weight > 0 and self.fit[1] > 0:
+            self.update(self.regressors(self.learned_lags), standardise(x, *self.fit), weight)
+        self.learned_lags = [x, *self.learned_lags[:2]]
+
+    def update(self, phi: Array, y: float, weight: float) -> None:
+        error, keep = y - self.theta @ phi, 1.0 - weight / 33
+        gain = self.cov @ phi
+        self.theta = self.theta + gain * error * weight / (keep + weight * phi @ gain)
+        self.cov = (self.cov - np.outer(gain, gain) * weight / (keep + weight * phi @ gain)) / keep
+        np.fill_diagonal(self.cov, np.maximum(np.diag(self.cov), 1e-9))
+        self.cov *= min(1.0, 40.0 / np.trace(self.cov))
+        self.weight += weight
+        self.size += weight * abs(error)
+
+
+@dataclass
+class SlowCalibration:
+    """One scorer: its line is a quantile of the weighted scores it took in."""
+
+    taken: list[tuple[float, float]] = field(default_factory=list)  # score, weight
+    over: int = 0
+    quiet: int = 0
+
+    def judge(self, raw: float) -> float:
+        score = 0.0
+        if self.taken:
+            score = min(raw / max(self.line(), 2.0**-20) / (1 + 100 / (len(self.taken) + 1)), 1000.0)
+        self.quiet = 0 if score > 1.0 else self.quiet + 1
+        self.over = 0 if self.quiet > 3 else self.over + (score > 1.0)
+        if self.over <= 20:
+            self.taken.append((raw, (1 + 1e-5) ** len(self.taken)))
+        return score
+
+    def line(self) -> float:
+        """The least score that at most 1 % of the weight lies above."""
+        total, above = sum(weight for _, weight in self.taken), 0.0
+        for score, weight in sorted(self.taken, reverse=True):
+            above += weight
+            if above > 0.01 * total:
+                return score
+        return 0.0
