@@ -80,8 +80,9 @@ class Report(Observer):
         for earlier in self._of_system(record.system):
             if earlier.id != record.id:
                 self._write(earlier)
+        if record.id not in self.incidents:
+            self._unwritten.add(record.id)
         self.incidents[record.id] = record
-        self._unwritten.add(record.id)
         if record.resolved_at is not None and (record.converged or not record.causes):
             self._write(record)
 
@@ -220,6 +221,6 @@ def certainty(record: IncidentRecord) -> str:
         plain = record.baseline_causes[0]["entity"]
         agrees = plain == entities[0]
         parts.append("the plain ranking agrees" if agrees else f"the plain ranking says {plain}")
-    if not record.converged:
-        parts.append("not converged")
+    if not record.converged and not record.note:
+        parts.append("not settled")
     return "; ".join([*parts, *([record.note] if record.note else [])])
