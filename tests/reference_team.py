@@ -142,20 +142,20 @@ class SlowNeighbours:
         return np.array([[0.0] * 4 if math.isnan(f[0]) else self.views(j, *f) for j, f in enumerate(columns)]).T
 
     def learn(self, rows: Rows, weights: Array) -> None:
-        for t, x in enumerate(rows.values.tolist()):
+        for t, (x, weight) in enumerate(zip(rows.values.tolist(), weights.tolist(), strict=True)):
             features = np.full((3, len(x)), np.nan)
             for j, average in enumerate(self.learned):
                 if rows.renewed[t, j]:
                     self.forget(j)
                 average.follow(x[j], rows.present[t, j], rows.restart[t, j])
-                if rows.present[t, j] and weights[t] > 0:
+                if rows.present[t, j] and weight > 0:
                     self.ever[j] = True
-                    self.scales[j].learn(x[j], weights[t])
-                    self.learn_step(self.steps[j], x[j] - average.fast, weights[t])
+                    self.scales[j].learn(x[j], weight)
+                    self.learn_step(self.steps[j], x[j] - average.fast, weight)
                 if self.ever[j]:
                     features[:, j] = average.fast, average.slow, x[j] if rows.present[t, j] else average.fast
-            self.hold(features, weights[t])
-            self.memory.offer(rows.first + t, weights[t], features)
+            self.hold(features, weight)
+            self.memory.offer(rows.first + t, weight, features)
             self.refit(rows.first + t)
 
     def forget(self, j: int) -> None:
