@@ -17,7 +17,7 @@ from detectors.block import BoolArray, FloatArray, IntArray, State
 SMALLEST = 2.0**-20  # lower edge of the second bin; smaller scores are alike
 MANTISSA = 52  # bits of a float64's
 OCTAVES = 45  # of bins: to some 3e7
-UNSETTLED = 30  # rows that a new scorer's line is not made from
+UNSETTLED = 30  # first rows of a scorer, which tell of its own start: its line is not made from them
 HEAVY = 2.0**40  # weights grow until here, then all are scaled down: exactly, as it is a power of two
 RENEWED = 4096  # rows
 HIGHEST = 1000.0  # of a calibrated score: a line of zero must not make an infinite one
@@ -39,7 +39,7 @@ class CalibrationSettings:
     quantile: float = 0.99
     memory_rows: int = 100_000
     young_rows: int = 100
-    excursion_rows: int = 20
+    excursion_rows: int = 15
     quiet_rows: int = 3
 
     def __post_init__(self) -> None:
@@ -128,8 +128,7 @@ def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, o
             since = 0 if out[t, s] > 1.0 else since + 1
             over = 0 if since > quiet else over + (since == 0)
             age += 1
-            # A scorer's first rows tell its own start; one excursion may fill a quarter of the tail, and no more.
-            if age <= UNSETTLED or over > min(excursion, max(1.0, 0.25 * tail * seen)):
+            if age <= UNSETTLED or over > excursion:
                 continue
             b = min(bins.shape[1] - 1, _bin(x, bits))
             bins[s, b] += weight
