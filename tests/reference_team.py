@@ -245,14 +245,16 @@ class SlowCalibration:
     taken: list[tuple[float, float]] = field(default_factory=list)  # score, weight
     over: int = 0
     quiet: int = 0
+    age: int = 0
 
     def judge(self, raw: float) -> float:
         score = 0.0
         if self.taken:
-            score = min(raw / max(self.line(), 2.0**-20) / (1 + 100 / (len(self.taken) + 1)), 1000.0)
+            score = min(raw / max(self.line(), 2.0**-20) / (1 + 100 / (self.age + 1)), 1000.0)
+        self.age += 1
         self.quiet = 0 if score > 1.0 else self.quiet + 1
         self.over = 0 if self.quiet > 3 else self.over + (score > 1.0)
-        if self.over <= 20:
+        if self.age > 30 and self.over <= 15:
             self.taken.append((raw, (1 + 1e-5) ** len(self.taken)))
         return score
 

@@ -144,3 +144,18 @@ def test_an_episode_survives_its_state() -> None:
     again = Episode.of_state(episode.state())
     assert again.leaders == (2, 0)
     np.testing.assert_array_equal(again.window.after, episode.window.after)
+
+
+def test_another_change_supersedes_an_episode_that_has_not_settled() -> None:
+    settings = CausesSettings(
+        mssa=MssaSettings(enabled=False), episode=EpisodeSettings(agreements=9), history_rows=400, accept_rows=400
+    )
+    x = system(480, fault=480)
+    x[400:, 0] += 12.0
+    x[430:, 2:5] += 60.0
+    triggers, rankings = run(x, set(), settings=settings)
+    assert [t.row for t in triggers if t.row >= 400] == [400, 430]
+    first = [r for r in rankings if r.opened == 4000]
+    assert first[-1].ended and "another change" in first[-1].note
+    assert first[-1].time == 4290  # the rows of the next change are not its own
+    assert any(r.opened == 4300 for r in rankings)

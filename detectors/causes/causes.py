@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from detectors.block import Block, BoolArray, FloatArray, State, nested, part
+from detectors.causes.change import ChangeTrigger
 from detectors.causes.episode import Episode, open_episode
 from detectors.causes.graph import CausalGraph
 from detectors.causes.revision import Reviser
@@ -43,6 +44,7 @@ class Causes:
         self._times = Ring(settings.history_rows, 1, dtype=np.int64)
         self._episode: Episode | None = None
         self._row = 0
+        self._last_time = 0
         self._calm = CALM_ROWS  # rows since the last verdict or trigger
         self._unrest = 0  # rows kept out of the history in a row
 
@@ -56,11 +58,14 @@ class Causes:
         for time, row, verdict in zip(block.times.tolist(), block.values, verdicts.tolist(), strict=True):
             fired = [t for d in self._triggers if (t := d.step(row, time, self._row)) is not None]
             triggers += fired
+            if self._episode is not None and self._is_another(self._episode, fired):
+                rankings.append(self._reviser.revise(self._episode, self._last_time, superseded=True))
+                self._episode = None
             self._open_if_due(row, time, bool(fired), verdict)
             if self._episode is not None:
                 rankings += self._follow(self._episode, row, time)
             self._remember(row, time, bool(fired) or verdict)
-            self._row += 1
+            self._row, self._last_time = self._row + 1, time
         return triggers, rankings
 
     def _open_if_due(self, row: FloatArray, time: int, fired: bool, verdict: bool) -> None:
@@ -71,6 +76,11 @@ class Causes:
         by: Literal["trigger", "verdict"] = "trigger" if fired else "verdict"
         quiet, times = self._history.rows(), self._times.rows()[:, 0]
         self._episode = open_episode(by, quiet, times, row, time, self.settings.evidence)
+
+    def _is_another(self, episode: Episode, fired: Sequence[Trigger]) -> bool:
+        """That trigger fires anew only for another change than the one that is on; within an episode's first batch of
+        rows it may still be late for the same."""
+        return episode.rows >= self.settings.episode.batch_rows and any(t.detector == ChangeTrigger.name for t in fired)
 
     def _follow(self, episode: Episode, row: FloatArray, time: int) -> list[Ranking]:
         """The ranking of this row, if one is due."""
@@ -94,7 +104,7 @@ class Causes:
         state: State = {
             "history": self._history.rows().copy(),
             "times": self._times.rows().copy(),
-            "numbers": np.array([self._row, self._calm, self._unrest], dtype=np.int64),
+            "numbers": np.array([self._row, self._last_time, self._calm, self._unrest], dtype=np.int64),
         }
         for trigger in self._triggers:
             state |= nested(trigger.name, trigger.state())
@@ -104,7 +114,7 @@ class Causes:
     def load_state(self, state: State) -> None:
         self._history.load(state["history"])
         self._times.load(state["times"])
-        self._row, self._calm, self._unrest = state["numbers"].tolist()
+        self._row, self._last_time, self._calm, self._unrest = state["numbers"].tolist()
         for trigger in self._triggers:
             trigger.load_state(part(trigger.name, state))
         self._reviser.load_state(part("graph", state))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from detectors.block import FloatArray, IntArray
+from detectors.causes.confidence import judge_confidence
 from detectors.causes.deviation import peer_groups
 from detectors.causes.evidence import Window, gather
 from detectors.causes.graph import CausalGraph
@@ -36,6 +37,7 @@ def explain(
     evidence = gather(window, peer_groups(variables), settings.evidence)
     parents = graph.adjacency() if graph is not None and len(graph) else None
     found = suspects(evidence, parents)
+    confidence = judge_confidence(evidence, found, variables)
     return Ranking(
         opened=at,
         opened_by="trigger",
@@ -47,7 +49,8 @@ def explain(
         edges=graph.edges() if graph is not None else (),
         converged=True,
         ended=True,
-        confidence=0.0,
+        confidence=confidence.value,
+        note=confidence.note,
     )
 
 

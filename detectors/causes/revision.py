@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from detectors.block import FloatArray, State
+from detectors.causes.confidence import judge_confidence
 from detectors.causes.deviation import peer_groups
 from detectors.causes.episode import Episode
 from detectors.causes.evidence import Evidence, gather
@@ -31,8 +32,8 @@ class Reviser:
         names = list(dict.fromkeys(entity_of(name) for name in variables))
         self._numbers = {name: number for number, name in enumerate(names)}
 
-    def revise(self, episode: Episode, time: int) -> Ranking:
-        """The ranking as of the episode's newest row, taken at `time`."""
+    def revise(self, episode: Episode, time: int, *, superseded: bool = False) -> Ranking:
+        """The ranking as of the episode's newest row, taken at `time`; its last if another change superseded it."""
         evidence = gather(episode.window, self._groups, self._settings.evidence)
         if self._settings.learning.enabled and episode.rows % self._settings.episode.batch_rows == 0:
             self._learn(evidence)
@@ -41,6 +42,12 @@ class Reviser:
         entities = dict.fromkeys(self._numbers[cause.entity] for cause in causes)
         leaders = tuple(entities)[: self._settings.episode.top]
         converged, ended = episode.settle(leaders, self._settings.episode)
+        confidence = judge_confidence(evidence, found, self._variables)
+        notes = [confidence.note, self._learned.note]
+        if superseded:
+            notes.append("another change began before the list had settled")
+        elif ended and not converged:
+            notes.append(f"the list did not settle in {episode.revision} revisions")
         return Ranking(
             opened=episode.opened,
             opened_by=episode.opened_by,
@@ -51,9 +58,9 @@ class Reviser:
             baseline_causes=plain_ranking(episode.before, episode.after, self._variables),
             edges=self._learned.graph.edges(),
             converged=converged,
-            ended=ended,
-            confidence=0.0,
-            note="" if converged or not ended else f"the list did not settle in {episode.revision} revisions",
+            ended=ended or superseded,
+            confidence=confidence.value,
+            note="; ".join(note for note in notes if note),
         )
 
     def _learn(self, evidence: Evidence) -> None:
@@ -80,6 +87,7 @@ class Reviser:
             "ends": np.array([graph.causes, graph.effects, graph.lags], dtype=np.int64),
             "sizes": graph.weights.copy(),
             "given": graph.given.copy(),
+            "note": np.array(self._learned.note),
         }
 
     def load_state(self, state: State) -> None:
@@ -88,4 +96,4 @@ class Reviser:
         graph = CausalGraph(
             self._variables, causes, effects, lags, state["sizes"], state["given"], prior.links, prior.unknown
         )
-        self._learned = Learned(graph, np.array(state["weights"]))
+        self._learned = Learned(graph, np.array(state["weights"]), str(state["note"]))
