@@ -253,7 +253,10 @@ class Incidents:
         )
 
     def _severity(self, score: float) -> str:
-        return "critical" if score >= self._settings.critical_score else "warning"
+        """Nobody is woken by a change of state that put no row over the line: that is information."""
+        if score >= self._settings.critical_score:
+            return "critical"
+        return "warning" if score > 1.0 else "info"
 
     def state(self) -> dict[str, Any]:
         """What JSON can hold."""

@@ -14,6 +14,8 @@ from stream.records import IncidentRecord, Time, TriggerRecord, VerdictRecord
 from stream.runner import Observer
 from stream.sources.protocol import Batch, Reject
 
+COLOURS = {"critical": "red", "warning": "yellow", "info": "dim"}
+
 
 class Report(Observer):
     """Follows a replay. Incidents are written to `out` one after another (out None: nothing is written).
@@ -103,13 +105,16 @@ class Report(Observer):
             print("\n".join(self._lines(record, told)), file=self._out, flush=True)
 
     def _lines(self, record: IncidentRecord, told: dict[str, tuple[float, dict[str, Any]]]) -> list[str]:
-        paint, colour = self._paint, "red" if record.severity == "critical" else "yellow"
+        paint, colour = self._paint, COLOURS.get(record.severity, "yellow")
         cause = record.causes[0] if record.causes else None
         named = paint(cause["entity"] if cause else "no cause named", "bold", colour)
         where = f" in {record.system}" if len(self.systems) > 1 else ""
         opened = moment(self._ns(record.opened_at), self._style())
+        mark = "○" if record.severity == "info" else "●"
+        lines = [f"{paint(mark, colour)} {opened}  {named}{where}  {paint(self._size(record), 'dim')}"]
+        if record.severity == "info":
+            return lines
         seen = what_was_seen(record, {name: contribution for name, (_, contribution) in told.items()})
-        lines = [f"{paint('●', colour)} {opened}  {named}{where}  {paint(self._size(record), 'dim')}"]
         lines += [f"    {line}" for line in seen]
         return [*lines, f"    {paint(certainty(record), 'dim')}"] if cause else lines
 
@@ -135,7 +140,9 @@ class Report(Observer):
         covered = f" over {span(self._times[1] - self._times[0])}" if self._times else ""
         rate = f", {self.rows / self._seconds:,.0f} rows/s in the monitor" if self._seconds > 0 else ""
         open_ones = sum(record.resolved_at is None for record in self.incidents.values())
-        still = f" ({open_ones} still open)" if open_ones else ""
+        informing = sum(record.severity == "info" for record in self.incidents.values())
+        parts = [f"{informing} for information only"] * (informing > 0) + [f"{open_ones} still open"] * (open_ones > 0)
+        still = f" ({', '.join(parts)})" if parts else ""
         lines = [
             f"{count(self.rows, 'row')} of {count(self.variables, 'variable')}{systems}{covered} "
             f"in {seconds:.1f} s{rate}",
@@ -157,8 +164,9 @@ class Report(Observer):
 
     @property
     def causes(self) -> Counter[str]:
-        """How many incidents each entity is the first cause of."""
-        return Counter(record.causes[0]["entity"] for record in self.incidents.values() if record.causes)
+        """How many incidents, those for information aside, each entity is the first cause of."""
+        named = (r for r in self.incidents.values() if r.causes and r.severity != "info")
+        return Counter(record.causes[0]["entity"] for record in named)
 
     def document(self, off: Sequence[str], dead_letters: str | None) -> dict[str, Any]:
         """The summary for machines."""

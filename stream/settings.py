@@ -130,7 +130,7 @@ class IncidentSettings:
     opened_by: tuple[Literal["verdict", "trigger"], ...] = ("verdict", "trigger")
     quiet_rows: int = 10  # rows without verdict and trigger until it is resolved
     max_gap_ticks: int = 120  # a silence of so many of the system's ticks resolves it
-    critical_score: float = 2.0  # severity is critical from here, warning below
+    critical_score: float = 2.0  # severity is critical from here, warning below; info with no row over the line
     max_causes: int = 10  # entities
     max_edges: int = 50  # of the causal graph, strongest first
 

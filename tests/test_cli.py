@@ -61,7 +61,7 @@ def test_a_replay_finds_the_fault_and_says_so(recording, capsys):
 def test_each_incident_is_told_once(recording, capsys):
     _, text, _ = run(capsys, "replay", recording)
     _, document, _ = run(capsys, "replay", recording, "--output", "json")
-    assert sum("●" in line for line in text.splitlines()) == len(json.loads(document)["incidents"])
+    assert sum(line[0] in "●○" for line in text.splitlines() if line) == len(json.loads(document)["incidents"])
 
 
 def test_the_scores_have_one_line_a_row_with_the_times_of_the_input(recording, tmp_path, capsys):

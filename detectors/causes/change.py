@@ -27,6 +27,7 @@ ARMED_ROWS, ARMED_FACTOR = 120, 2  # calibrated from so many judged rows, and so
 RECORD = 0.9  # until then, an alarm must nearly beat all rows before it
 LATENCY = 3  # rows a row waits before it is learned: an alarm takes back the last ones
 FELL = 0.6  # of the threshold: below, the change is over
+RAISE = 0.2  # of the threshold, for each alarm more than promised
 PATIENCE = 0.5  # of the quiet rows known, at most accept_rows: a change held longer is learned
 
 
@@ -70,12 +71,14 @@ class ChangeTrigger:
         self._model: Model | None = None
         self._learned = self._fitted = self._held_rows = 0
         self._record = 0.0
+        self._surplus = 0.0  # alarms more than promised: 1 an alarm, less rows / rows_per_false_alarm, at least 0
 
     def step(self, row: FloatArray, time: int, number: int) -> Trigger | None:
         self._recent = np.concatenate([self._recent, row[None]])[-(HORIZONS[-1] + 1) :]
         signals, statistic, shape = self._judge()
         limit, calibrated = self._limit()
         fired = self._is_new(statistic, shape, limit)
+        self._surplus = max(0.0, self._surplus - 1.0 / self._settings.change.rows_per_false_alarm) + fired
         if fired and calibrated:
             self._waiting = self._waiting[:0]
         if not calibrated and len(self._judged) >= OWN_PAST:
@@ -101,7 +104,7 @@ class ChangeTrigger:
         if self._model is None or len(self._judged) < OWN_PAST:
             return np.inf, False
         if self._model.threshold is not None:
-            return self._model.threshold, True
+            return self._model.threshold * (1.0 + RAISE * max(0.0, self._surplus - 1.0)), True
         return max(self._settings.change.prior_threshold, RECORD * self._record), False
 
     def _is_new(self, statistic: float, shape: FloatArray, limit: float) -> bool:
@@ -168,7 +171,7 @@ class ChangeTrigger:
             "waiting": self._waiting.copy(),
             "held": self._held.copy(),
             "counts": np.array(counts, dtype=np.int64),
-            "record": np.array(self._record),
+            "record": np.array([self._record, self._surplus]),
         }
         return state | (_state_of(self._model) if self._model is not None else {})
 
@@ -176,7 +179,8 @@ class ChangeTrigger:
         self._history.load(state["history"])
         self._judged.load(state["judged"])
         self._recent, self._waiting = np.array(state["recent"]), np.array(state["waiting"])
-        self._held, self._record = np.array(state["held"]), float(state["record"])
+        self._held = np.array(state["held"])
+        self._record, self._surplus = state["record"].tolist()
         self._learned, self._fitted, self._held_rows, fitted = state["counts"].tolist()
         self._model = _model_of(state) if fitted else None
 
