@@ -18,7 +18,7 @@ check: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 kafka: $(READY)               ## a real broker, the demo recording through it, findings as they arrive; Ctrl-C ends it
 	$(BIN)/python tests/kafka/demo.py
