@@ -222,7 +222,7 @@ def certainty(record: IncidentRecord) -> str:
     entities = list(dict.fromkeys(cause["entity"] for cause in record.causes))
     parts = []
     if record.confidence:
-        parts.append(f"confidence {100 * record.confidence:.0f} %")
+        parts.append(f"confidence {record.confidence:.2f}")  # no probability: a per cent would promise one
     if len(entities) > 1:
         parts.append(f"then {', '.join(entities[1:3])}")
     if record.baseline_causes:
