@@ -17,7 +17,7 @@ from detectors.block import BoolArray, FloatArray, IntArray, State
 SMALLEST = 2.0**-20  # lower edge of the second bin; smaller scores are alike
 MANTISSA = 52  # bits of a float64's
 OCTAVES = 45  # of bins: to some 3e7
-UNSETTLED = 30  # first rows of a scorer, which tell of its own start: its line is not made from them
+UNSETTLED = 10  # first rows of a scorer, which tell of its own start: its line is not made from them
 HEAVY = 2.0**40  # weights grow until here, then all are scaled down: exactly, as it is a power of two
 RENEWED = 4096  # rows
 HIGHEST = 1000.0  # of a calibrated score: a line of zero must not make an infinite one
