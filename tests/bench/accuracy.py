@@ -1,0 +1,234 @@
+"""How well tocsin finds and explains labelled anomalies, beside a plain baseline. Labels are read here only.
+
+    python tests/bench/accuracy.py detection FOLDER [--seeds 0 1 2] [--preset team]
+    python tests/bench/accuracy.py told FOLDER
+
+FOLDER holds cases: `<case>/data.csv.gz` (`time`, then one column a variable, empty = missing) and `<case>/meta.json`.
+
+detection: `anomalies` (first and last row of each), `warmup_rows`, `guilty`. Prints for each case and in all: VUS-PR,
+events found, false-alarm episodes and false rows per 1,000 normal rows, and how often the first variable is guilty.
+Beside it an EWMA z-score, its line at the .995 quantile of what it said before.
+told: `inject_time`, `root_entities`; FOLDER/graph.csv where there is one. Prints AC@1, AC@3 and Avg@5 beside the plain
+ranking by deviation.
+"""
+
+import argparse
+import csv
+import gzip
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detectors.block import Block
+from detectors.causes.explain import explain
+from detectors.causes.graph import CausalGraph
+from detectors.causes.ranking import entities
+from detectors.causes.settings import CausesSettings
+from detectors.monitor import Monitor
+from detectors.settings import MonitorSettings
+
+LEVELS = 250  # thresholds of a precision-recall curve
+JOINED_ROWS = 10  # verdicts closer than this are one episode
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    variables: tuple[str, ...]
+    times: np.ndarray  # (T,) seconds, or row numbers where the file has dates
+    values: np.ndarray  # (T, D)
+    meta: dict[str, Any]
+
+
+def cases(folder: Path) -> Iterator[Case]:
+    for path in sorted(folder.glob("*/meta.json")):
+        with gzip.open(path.with_name("data.csv.gz"), "rt") as file:
+            head, *rows = csv.reader(file)
+        values = np.array([[float(cell) if cell else np.nan for cell in row[1:]] for row in rows])
+        is_number = rows[0][0].replace(".", "", 1).isdigit()
+        times = np.array([float(row[0]) for row in rows]) if is_number else np.arange(len(rows), dtype=float)
+        yield Case(path.parent.name, tuple(head[1:]), times, values, json.loads(path.read_text()))
+
+
+def nanoseconds(seconds: np.ndarray | float) -> Any:
+    return np.round(np.asarray(seconds) * 1e9).astype(np.int64)
+
+
+def labels(case: Case) -> np.ndarray:
+    marked = np.zeros(len(case.times), dtype=bool)
+    for first, last in case.meta["anomalies"]:
+        marked[first : last + 1] = True
+    return marked
+
+
+def runs(marked: np.ndarray, joined: int = 1) -> list[tuple[int, int]]:
+    """(first, last) of the stretches of True; stretches less than `joined` rows apart are one."""
+    where = np.flatnonzero(marked)
+    if not len(where):
+        return []
+    cuts = np.flatnonzero(np.diff(where) > joined)
+    return list(zip(where[np.r_[0, cuts + 1]], where[np.r_[cuts, len(where) - 1]], strict=True))
+
+
+def dominant_period(x: np.ndarray) -> int:
+    """The buffer of VUS: the lag of the highest autocorrelation up to 400; 125 if it is not from 6 to 303."""
+    z = np.nan_to_num(x[:20_000] - np.nanmean(x[:20_000]))
+    if not z.any():
+        return 125
+    spectrum = np.fft.rfft(z, 2 * len(z))
+    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:401]
+    lags = [k for k in range(4, len(correlation) - 1) if correlation[k - 1] < correlation[k] > correlation[k + 1]]
+    highest = max(lags, key=lambda k: correlation[k]) if lags else 0
+    return highest if 6 <= highest <= 303 else 125
+
+
+def soft_labels(marked: np.ndarray, buffer: int) -> np.ndarray:
+    """(T,) 1 inside events, falling as sqrt(1 - distance / buffer) over half a buffer on either side."""
+    soft = np.zeros(len(marked))
+    half = buffer // 2
+    for first, last in runs(marked) if half else []:
+        for distance in range(half + 1):
+            for row in (first - distance, last + distance):
+                if 0 <= row < len(marked):
+                    soft[row] = max(soft[row], np.sqrt(max(0.0, 1.0 - distance / buffer)))
+    soft[marked] = 1.0
+    return soft
+
+
+def vus_pr(marked: np.ndarray, scores: np.ndarray, longest: int) -> float:
+    """Volume under the precision-recall surface over buffers 0 to `longest` (Paparrizos et al., VLDB 2022).
+
+    True positives count by soft labels, recall also by the share of events touched at all; positives are the labelled
+    rows and half of what was hit around them, as the reference implementation (TSB-AD) has it.
+    """
+    ordered = np.argsort(-scores, kind="stable")
+    lines = scores[ordered][np.linspace(0, len(scores) - 1, LEVELS).astype(int)]
+    counts = np.searchsorted(-scores[ordered], -lines, side="right")
+    areas = []
+    for buffer in range(longest + 1):
+        soft = soft_labels(marked, buffer)
+        reach = soft > 0
+        peaks = np.array([scores[first : last + 1].max() for first, last in runs(reach)])
+        touched = (peaks[None, :] >= lines[:, None]).mean(axis=1)
+        hits = np.cumsum(soft[ordered])[counts - 1]
+        outside = hits - np.cumsum(marked[ordered])[counts - 1]
+        positives = marked.sum() + outside / 2
+        recall = np.minimum(hits / positives, 1.0) * touched
+        areas.append(float(np.diff(recall, prepend=0.0) @ (hits / counts)))
+    return float(np.mean(areas))
+
+
+@dataclass
+class Tally:
+    """Sums over cases."""
+
+    volumes: list[float]
+    events: int = 0
+    found: int = 0
+    episodes: int = 0
+    false_rows: int = 0
+    normal: int = 0
+    guilty: int = 0
+    blamed: int = 0
+
+    def add(self, case: Case, scores: np.ndarray, verdicts: np.ndarray, blame: np.ndarray) -> "Tally":
+        begin = case.meta.get("warmup_rows", 0)
+        marked, flags = labels(case)[begin:], verdicts[begin:]
+        self.volumes.append(vus_pr(marked, scores[begin:], dominant_period(case.values[begin:, 0])))
+        events = runs(marked)
+        self.events += len(events)
+        self.found += sum(flags[first : last + 1].any() for first, last in events)
+        self.episodes += sum(not marked[first : last + 1].any() for first, last in runs(flags, JOINED_ROWS))
+        self.false_rows += int((flags & ~marked).sum())
+        self.normal += int((~marked).sum())
+        for event in case.meta.get("guilty", []):
+            first, last = event["rows"]
+            self.blamed += 1
+            self.guilty += case.variables[int(blame[first : last + 1].max(axis=0).argmax())] in event["variables"]
+        return self
+
+    def line(self) -> str:
+        per_thousand = 1000 / max(self.normal, 1)
+        first = f"{self.guilty / self.blamed:.3f}" if self.blamed else "-"
+        return (
+            f"VUS-PR {np.mean(self.volumes):.3f}  events {self.found}/{self.events}  "
+            f"fa {self.episodes * per_thousand:.3f}  fp {self.false_rows * per_thousand:.3f}  guilty {first}"
+        )
+
+
+def ewma_baseline(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores, verdicts and blame of the largest |z| over the variables, by slow averages of each."""
+    x = np.nan_to_num(values)
+    mean, variance = x[0].copy(), np.ones(x.shape[1])
+    z = np.zeros_like(x)
+    for t, row in enumerate(x):
+        z[t] = np.abs(row - mean) / np.sqrt(variance + 1e-9)
+        variance += 0.005 * ((row - mean) ** 2 - variance)
+        mean += 0.005 * (row - mean)
+    scores = z.max(axis=1)
+    verdicts = np.zeros(len(x), dtype=bool)
+    for begin in range(500, len(x), 500):  # the line is renewed every 500 rows
+        verdicts[begin : begin + 500] = scores[begin : begin + 500] > np.quantile(scores[:begin], 0.995)
+    return scores, verdicts, z
+
+
+def detection(folder: Path, seeds: list[int], preset: Any) -> None:
+    settings = MonitorSettings(preset=preset, causes=CausesSettings(enabled=False))
+    totals = {"EWMA z": Tally([]), **{f"seed {seed}": Tally([]) for seed in seeds}}
+    for case in cases(folder):
+        totals["EWMA z"].add(case, *ewma_baseline(case.values))
+        for seed in seeds:
+            found = Monitor(case.variables, settings, seed=seed).step(
+                Block(np.arange(len(case.times), dtype=np.int64), case.values)
+            )
+            given = (case, found.scores, found.verdicts, found.variable_scores)
+            print(f"{case.name}  seed {seed}  {Tally([]).add(*given).line()}", flush=True)
+            totals[f"seed {seed}"].add(*given)
+    for name, tally in totals.items():
+        print(f"ALL  {name}  {tally.line()}")
+
+
+def rank_of(named: tuple[str, ...], roots: list[str]) -> int:
+    return next((place for place, name in enumerate(named, start=1) if name in roots), sys.maxsize)
+
+
+def told(folder: Path) -> None:
+    ranks: dict[str, list[int]] = {"tocsin": [], "plain ranking": []}
+    pairs = list(csv.reader((folder / "graph.csv").open()))[1:] if (folder / "graph.csv").is_file() else []
+    for case in cases(folder):
+        graph = CausalGraph.from_pairs([(a, b) for a, b, *_ in pairs], case.variables) if pairs else None
+        at = int(nanoseconds(case.meta["inject_time"]))
+        found = explain(
+            nanoseconds(case.times), case.values, case.variables, at, settings=CausesSettings(), graph=graph
+        )
+        for name, causes in (("tocsin", found.causes), ("plain ranking", found.baseline_causes)):
+            ranks[name].append(rank_of(entities(causes), case.meta["root_entities"]))
+    for name, places in ranks.items():
+        reached = {k: float(np.mean([place <= k for place in places])) for k in range(1, 6)}
+        average = np.mean(list(reached.values()))
+        print(f"{name:14s} n {len(places)}  AC@1 {reached[1]:.3f}  AC@3 {reached[3]:.3f}  Avg@5 {average:.3f}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("detection", "told"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--preset", default="team")
+    given = parser.parse_args()
+    if not any(given.folder.glob("*/meta.json")):
+        parser.error(f"{given.folder} must hold cases: <case>/meta.json and <case>/data.csv.gz")
+    if given.what == "told":
+        told(given.folder)
+    else:
+        detection(given.folder, given.seeds, given.preset)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
