@@ -92,6 +92,9 @@ def _add_topics(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command; gives its exit code. Mistakes are one line on standard error, never a traceback."""
     arguments = parser().parse_args(words)
+    for library in ("OPENBLAS", "OMP", "MKL"):
+        # The matrices are small: threads would double the CPU, gain nothing, and round differently on another machine.
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     set_up(getattr(arguments, "log_level", None) or "warning", getattr(arguments, "log_format", None) or "logfmt")
     module, _, name = arguments.command.partition(":")
     try:

@@ -164,6 +164,10 @@ def plain(thing: Any) -> Any:
     >>> plain({"a": (np.float64(1.5), float("nan"), np.bool_(True))})
     {'a': [1.5, None, True]}
     """
+    if type(thing) in (str, int, bool):  # most of what comes here, and the quickest told
+        return thing
+    if type(thing) is float:
+        return thing if math.isfinite(thing) else None
     if dataclasses.is_dataclass(thing):
         return {field.name: plain(getattr(thing, field.name)) for field in dataclasses.fields(thing)}
     if isinstance(thing, Mapping):

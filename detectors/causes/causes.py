@@ -23,6 +23,9 @@ from detectors.causes.triggers import build_triggers
 from detectors.findings import Ranking, Trigger
 
 FEWEST_ROWS = 24  # quiet rows before an episode can open: a quarter of them is no baseline
+CALM_BATCHES = 3  # of an episode without verdict or trigger, after which more rows would say no more
+SUPERSEDED = "another change began before the list had settled"
+WELL_AGAIN = "no row was out of line for a while, and the list had not settled"
 CALM_ROWS = 10  # rows without verdict or trigger until a row counts as quiet again
 
 
@@ -59,7 +62,7 @@ class Causes:
             fired = [t for d in self._triggers if (t := d.step(row, time, self._row)) is not None]
             triggers += fired
             if self._episode is not None and self._is_another(self._episode, fired):
-                rankings.append(self._reviser.revise(self._episode, self._last_time, superseded=True))
+                rankings.append(self._reviser.revise(self._episode, self._last_time, given_up=SUPERSEDED))
                 self._episode = None
             self._open_if_due(row, time, bool(fired), verdict)
             if self._episode is not None:
@@ -86,7 +89,9 @@ class Causes:
         """The ranking of this row, if one is due."""
         if not episode.add(row, self.settings.episode, most=self.settings.evidence.rows_after):
             return []
-        ranking = self._reviser.revise(episode, time)
+        awaited = CALM_BATCHES * self.settings.episode.batch_rows
+        is_over = min(episode.rows - 1, self._calm) >= awaited
+        ranking = self._reviser.revise(episode, time, given_up=WELL_AGAIN if is_over else "")
         if ranking.ended:
             self._episode = None
         return [ranking]

@@ -14,14 +14,15 @@ import numpy as np
 from detectors.block import FloatArray, State
 from detectors.causes.conditional import Conditional, fit_conditional
 from detectors.causes.deviation import Baseline, fit_baseline, peer_groups, standardise
-from detectors.causes.exceedance import HORIZONS, fit_lines, log_excess, loudest, past_statistics, profile
+from detectors.causes.exceedance import HORIZONS, fit_lines, loudest, past_statistics, profile
 from detectors.causes.peaks import alarm_threshold
 from detectors.causes.ring import Ring
 from detectors.causes.settings import CausesSettings
+from detectors.causes.signals import excess, signals
 from detectors.findings import Trigger
 
 FIRST_FIT = 20  # quiet rows
-REFIT = 0.08  # of the quiet rows known: refits are rare where they matter little
+REFIT = 0.08  # of the quiet rows known, up to twice that for a full past: refits are rare where they matter little
 OWN_PAST = 30  # rows a model judged, before a line means anything
 ARMED_ROWS, ARMED_FACTOR = 120, 2  # calibrated from so many judged rows, and so many times D, on
 RECORD = 0.9  # until then, an alarm must nearly beat all rows before it
@@ -39,11 +40,6 @@ class Model:
     conditional: Conditional
     lines: FloatArray
     threshold: float | None
-
-    def signals(self, rows: FloatArray) -> FloatArray:
-        """(T - 1, 2 D) deviations beside residuals of rows (T, D); the first only serves as the row before."""
-        z = standardise(rows, self.baseline)
-        return np.hstack([z[1:], np.hstack([z[1:], z[:-1]]) @ self.conditional.weights])
 
 
 class ChangeTrigger:
@@ -75,7 +71,7 @@ class ChangeTrigger:
 
     def step(self, row: FloatArray, time: int, number: int) -> Trigger | None:
         self._recent = np.concatenate([self._recent, row[None]])[-(HORIZONS[-1] + 1) :]
-        signals, statistic, shape = self._judge()
+        seen, statistic, shape = self._judge()
         limit, calibrated = self._limit()
         fired = self._is_new(statistic, shape, limit)
         self._surplus = max(0.0, self._surplus - 1.0 / self._settings.change.rows_per_false_alarm) + fired
@@ -85,7 +81,7 @@ class ChangeTrigger:
             self._record = max(self._record, statistic)
         self._hold(fired, statistic, shape, limit)
         if not self._held_rows or not calibrated or self._held_rows > self._patience():
-            self._wait(np.concatenate([row, signals]))
+            self._wait(np.concatenate([row, seen]))
         self._refit_if_due()
         return Trigger(time, number, self.name, statistic, limit, calibrated) if fired else None
 
@@ -94,10 +90,9 @@ class ChangeTrigger:
         count = self._recent.shape[1]
         if self._model is None or len(self._recent) < 2:
             return np.full(2 * count, np.nan), 0.0, np.zeros(count)
-        recent = self._model.signals(self._recent)
-        sums = [np.abs(recent[-h:].sum(axis=0)) / np.sqrt(h) for h in HORIZONS if len(recent) >= h]
-        excess = log_excess(np.array(sums), self._model.lines[: len(sums)], self._settings.change.cap).max(axis=0)
-        shape = profile(excess)
+        model = self._model
+        recent = signals(self._recent, model.baseline, model.conditional)
+        shape = profile(excess(recent, model.lines, self._settings.change.cap))
         return recent[-1], float(loudest(shape)), shape
 
     def _limit(self) -> tuple[float, bool]:
@@ -140,27 +135,29 @@ class ChangeTrigger:
             self._judged.append(oldest[count:])
 
     def _refit_if_due(self) -> None:
-        known = min(self._fitted, self._settings.history_rows)
-        if self._learned < FIRST_FIT or (self._fitted and self._learned - self._fitted < REFIT * known):
+        full = self._settings.history_rows
+        known = min(self._fitted, full)
+        rest = REFIT * known * (1.0 + known / full)
+        if self._learned < FIRST_FIT or (self._fitted and self._learned - self._fitted < rest):
             return
         self._fitted = self._learned
         evidence = self._settings.evidence
         rows = self._history.rows().copy()
         baseline = fit_baseline(rows, self._groups, peer_floor=evidence.peer_floor)
         conditional = fit_conditional(standardise(rows, baseline), ridge=evidence.ridge)
-        signals = self._judged.rows().astype(np.float64)
-        lines = fit_lines(signals) if len(signals) >= FIRST_FIT else self._no_lines()
-        self._model = Model(baseline, conditional, lines, self._threshold(signals, lines))
+        past = self._judged.rows().astype(np.float64)
+        lines = fit_lines(past) if len(past) >= FIRST_FIT else self._no_lines()
+        self._model = Model(baseline, conditional, lines, self._threshold(past, lines))
 
     def _no_lines(self) -> FloatArray:
         return np.full((len(HORIZONS), self._judged.rows().shape[1]), np.inf)
 
-    def _threshold(self, signals: FloatArray, lines: FloatArray) -> float | None:
-        if len(signals) < max(ARMED_ROWS, ARMED_FACTOR * self._recent.shape[1]):
+    def _threshold(self, past: FloatArray, lines: FloatArray) -> float | None:
+        if len(past) < max(ARMED_ROWS, ARMED_FACTOR * self._recent.shape[1]):
             return None
         change = self._settings.change
-        past = past_statistics(signals, lines, change.cap)
-        return alarm_threshold(past, rows_per_alarm=change.rows_per_false_alarm)
+        statistics = past_statistics(past, lines, change.cap)
+        return alarm_threshold(statistics, rows_per_alarm=change.rows_per_false_alarm)
 
     def state(self) -> State:
         counts = [self._learned, self._fitted, self._held_rows, int(self._model is not None)]

@@ -87,6 +87,7 @@ class MssaTrigger:
         self._span = settings.window * settings.columns
         self._recent = np.zeros((0, variables))  # rows of the base being gathered, then the last L (moving: L * C)
         self._fitted = np.zeros((0, variables))  # rows the base was made of
+        self._lagged = np.zeros((0, variables))  # the last L rows in the base's units
         self._base: Base | None = None
         self._cusum = 0.0
         self._record = 0.0  # of the CUSUM since the base was made
@@ -110,15 +111,17 @@ class MssaTrigger:
 
     def _advance(self, base: Base) -> tuple[float, float]:
         """The CUSUM after the newest row, and its limit."""
-        length = self._settings.window
-        z = np.clip(standardise(self._recent[-length:], base.scale), -CLIP, CLIP)
-        self._cusum = max(0.0, self._cusum + departure(np.ascontiguousarray(z.T), base.outside) - base.drift)
+        newest = _clipped(self._recent[-1:], base)
+        self._lagged = np.concatenate([self._lagged, newest])[-self._settings.window :]
+        vectors = np.ascontiguousarray(self._lagged.T)
+        self._cusum = max(0.0, self._cusum + departure(vectors, base.outside) - base.drift)
         quiet = RECORD * self._record if self._since > self._span else 0.0
         return self._cusum, max(base.limit, quiet)
 
     def _rebase(self) -> None:
         self._fitted = self._recent.copy()
         self._base = fit_base(self._fitted, self._settings)
+        self._lagged = _clipped(self._recent[-self._settings.window :], self._base)
         self._cusum = self._record = 0.0
         self._since = 0
 
@@ -130,4 +133,10 @@ class MssaTrigger:
         self._recent, self._fitted = np.array(state["recent"]), np.array(state["fitted"])
         cusum, record, since, armed = state["numbers"].tolist()
         self._base = fit_base(self._fitted, self._settings) if armed else None
+        if self._base is not None:
+            self._lagged = _clipped(self._recent[-self._settings.window :], self._base)
         self._cusum, self._record, self._since = cusum, record, int(since)
+
+
+def _clipped(rows: FloatArray, base: Base) -> FloatArray:
+    return np.clip(standardise(rows, base.scale), -CLIP, CLIP)

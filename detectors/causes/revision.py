@@ -32,8 +32,8 @@ class Reviser:
         names = list(dict.fromkeys(entity_of(name) for name in variables))
         self._numbers = {name: number for number, name in enumerate(names)}
 
-    def revise(self, episode: Episode, time: int, *, superseded: bool = False) -> Ranking:
-        """The ranking as of the episode's newest row, taken at `time`; its last if another change superseded it."""
+    def revise(self, episode: Episode, time: int, *, given_up: str = "") -> Ranking:
+        """The ranking as of the episode's newest row, taken at `time`; its last if there is a reason to end."""
         evidence = gather(episode.window, self._groups, self._settings.evidence)
         if self._settings.learning.enabled and episode.rows % self._settings.episode.batch_rows == 0:
             self._learn(evidence)
@@ -44,8 +44,8 @@ class Reviser:
         converged, ended = episode.settle(leaders, self._settings.episode)
         confidence = judge_confidence(evidence, found, self._variables)
         notes = [confidence.note, self._learned.note]
-        if superseded:
-            notes.append("another change began before the list had settled")
+        if given_up and not converged:
+            notes.append(given_up)
         elif ended and not converged:
             notes.append(f"the list did not settle in {episode.revision} revisions")
         return Ranking(
@@ -58,7 +58,7 @@ class Reviser:
             baseline_causes=plain_ranking(episode.before, episode.after, self._variables),
             edges=self._learned.graph.edges(),
             converged=converged,
-            ended=ended or superseded,
+            ended=ended or bool(given_up),
             confidence=confidence.value,
             note="; ".join(note for note in notes if note),
         )

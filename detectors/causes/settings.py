@@ -54,7 +54,7 @@ class LearningSettings:
 
     enabled: bool = True
     max_variables: int = 120  # wider systems keep the given graph only
-    iterations: int = 200  # in all, of one update
+    iterations: int = 90  # in all, of one update; the next one goes on from there
     lags: int = 1
     sparsity: float = 0.02
     prune: float = 0.1  # smallest standardised weight of an edge
