@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from detectors.block import BoolArray, FloatArray, IntArray
 
@@ -78,10 +79,22 @@ def _peer_spread(center: FloatArray, groups: IntArray) -> FloatArray:
 
 def standardise(rows: FloatArray, baseline: Baseline) -> FloatArray:
     """(T, D) deviations in units of the scale; a missing cell deviates by 0, by policy: it is evidence of nothing."""
-    offsets = rows - baseline.center
-    jump = np.where(np.abs(offsets) > 1e-12 * np.abs(baseline.center), FROZEN_JUMP * np.sign(offsets), 0.0)
-    z = np.where(baseline.frozen, jump, offsets / baseline.scale)
-    return np.where(np.isfinite(rows), z, 0.0)
+    out = np.empty(rows.shape)
+    _standardise(rows, baseline.center, baseline.scale, baseline.frozen, out)
+    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _standardise(rows: FloatArray, center: FloatArray, scale: FloatArray, frozen: BoolArray, out: FloatArray) -> None:
+    for t in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            offset = rows[t, j] - center[j]
+            if not np.isfinite(rows[t, j]):
+                out[t, j] = 0.0
+            elif not frozen[j]:
+                out[t, j] = offset / scale[j]
+            else:  # it never moved, and gives no scale
+                out[t, j] = FROZEN_JUMP * np.sign(offset) if abs(offset) > 1e-12 * abs(center[j]) else 0.0
 
 
 def strength(z: FloatArray) -> FloatArray:
