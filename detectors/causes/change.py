@@ -22,7 +22,7 @@ from detectors.causes.signals import excess, signals
 from detectors.findings import Trigger
 
 FIRST_FIT = 20  # quiet rows
-REFIT = 0.08  # of the quiet rows known, up to twice that for a full past: refits are rare where they matter little
+REFIT = 0.12  # of the quiet rows known, up to twice that for a full past: refits are rare where they matter little
 OWN_PAST = 30  # rows a model judged, before a line means anything
 ARMED_ROWS, ARMED_FACTOR = 120, 2  # calibrated from so many judged rows, and so many times D, on
 RECORD = 0.9  # until then, an alarm must nearly beat all rows before it

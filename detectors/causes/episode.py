@@ -12,6 +12,7 @@ from detectors.causes.overlap import rank_biased_overlap
 from detectors.causes.settings import EpisodeSettings, EvidenceSettings
 
 OPENERS: tuple[Literal["trigger", "verdict"], ...] = ("trigger", "verdict")
+EARLY_ROWS = (1, 4)  # rows of the revisions before the first full batch
 WITNESSES = 3  # variables that tell the onset: those that stray furthest at the opening row
 
 
@@ -42,8 +43,8 @@ class Episode:
         """Take in one more row; True if a revision is due. After `most` rows the oldest are no longer looked at."""
         self.after = np.concatenate([self.after, row[None]])[-most:]
         self.rows += 1
-        doubling = self.rows < settings.batch_rows and self.rows & (self.rows - 1) == 0
-        return doubling or self.rows % settings.batch_rows == 0
+        is_early = self.rows < settings.batch_rows and self.rows in EARLY_ROWS
+        return is_early or self.rows % settings.batch_rows == 0
 
     def settle(self, leaders: tuple[int, ...], settings: EpisodeSettings) -> tuple[bool, bool]:
         """Note the newest list; (has it converged, is the episode over). A first batch of rows is always awaited."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detectors.block import BoolArray, FloatArray, IntArray
-from detectors.causes.conditional import fit_conditional, residuals
+from detectors.causes.conditional import Conditional, fit_conditional, residuals
 from detectors.causes.deviation import Baseline, first_row, fit_baseline, standardise, strength
 from detectors.causes.mechanism import LAGS
 from detectors.causes.settings import EvidenceSettings
@@ -50,15 +50,32 @@ class Evidence:
         return np.minimum(self.deviation, self.conditional)
 
 
-def gather(window: Window, groups: IntArray, settings: EvidenceSettings) -> Evidence:
-    """Weigh the rows after a change against the rows before it. One inversion: O(N D^2 + D^3)."""
-    baseline: Baseline = fit_baseline(window.before, groups, peer_floor=settings.peer_floor)
-    before, after = standardise(window.before, baseline), standardise(window.after, baseline)
-    between = standardise(window.between[-LAGS:], baseline)
-    ahead = between[-1] if len(between) else before[-1]
-    model = fit_conditional(before, ridge=settings.ridge)
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """What the rows before a change tell, for as many looks at the rows after it as there will be.
+
+    before: (N, D) deviations of the quiet rows themselves.
+    """
+
+    baseline: Baseline
+    model: Conditional
+    before: FloatArray
+
+
+def know_quiet(before: FloatArray, groups: IntArray, settings: EvidenceSettings) -> Quiet:
+    """The scale and the conditional model of quiet rows (N, D). One inversion: O(N D^2 + D^3)."""
+    baseline = fit_baseline(before, groups, peer_floor=settings.peer_floor)
+    deviations = standardise(before, baseline)
+    return Quiet(baseline, fit_conditional(deviations, ridge=settings.ridge), deviations)
+
+
+def gather(window: Window, quiet: Quiet) -> Evidence:
+    """Weigh the rows after a change against what the rows before it tell. O(T D^2 + N D)."""
+    after = standardise(window.after, quiet.baseline)
+    between = standardise(window.between[-LAGS:], quiet.baseline)
+    ahead = between[-1] if len(between) else quiet.before[-1]
     deviation = strength(after)
-    conditional = strength(residuals(after, ahead, model))
+    conditional = strength(residuals(after, ahead, quiet.model))
     shares = share_shift(window.before, window.after)
     both = np.log1p(np.minimum(deviation, conditional)) + CONDITIONAL_WEIGHT * np.log1p(conditional)
     return Evidence(
@@ -67,8 +84,8 @@ def gather(window: Window, groups: IntArray, settings: EvidenceSettings) -> Evid
         shares=shares,
         total=np.maximum(both, np.log1p(shares)),
         onset=first_row(after, over=ONSET_SIZE),
-        constant=baseline.constant,
-        before=before,
+        constant=quiet.baseline.constant,
+        before=quiet.before,
         between=between,
         after=after,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from detectors.block import FloatArray, IntArray
 from detectors.causes.confidence import judge_confidence
 from detectors.causes.deviation import peer_groups
-from detectors.causes.evidence import Window, gather
+from detectors.causes.evidence import Window, gather, know_quiet
 from detectors.causes.graph import CausalGraph
 from detectors.causes.ranking import plain_ranking, ranked, suspects
 from detectors.causes.settings import CausesSettings, EvidenceSettings
@@ -34,7 +34,7 @@ def explain(
     if split < FEWEST_ROWS:
         raise ValueError(f"at must leave at least {FEWEST_ROWS} rows before it, got {split}")
     window = told_window(values, split, settings.evidence)
-    evidence = gather(window, peer_groups(variables), settings.evidence)
+    evidence = gather(window, know_quiet(window.before, peer_groups(variables), settings.evidence))
     parents = graph.adjacency() if graph is not None and len(graph) else None
     found = suspects(evidence, parents)
     confidence = judge_confidence(evidence, found, variables)

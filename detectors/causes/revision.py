@@ -8,13 +8,15 @@ from detectors.block import FloatArray, State
 from detectors.causes.confidence import judge_confidence
 from detectors.causes.deviation import peer_groups
 from detectors.causes.episode import Episode
-from detectors.causes.evidence import Evidence, gather
+from detectors.causes.evidence import Evidence, Quiet, gather, know_quiet
 from detectors.causes.graph import CausalGraph, entity_of
 from detectors.causes.learning import Learned, learn, moments
 from detectors.causes.ranking import Suspects, plain_ranking, ranked, suspects
 from detectors.causes.settings import CausesSettings
 from detectors.causes.walk import propagate
 from detectors.findings import Ranking
+
+GRAPH_BATCHES = 4  # of an episode, between two updates of the learned graph
 
 
 class Reviser:
@@ -30,18 +32,20 @@ class Reviser:
         prior = graph if graph is not None else CausalGraph.empty(variables)
         self._learned = Learned(prior, np.zeros((count * (settings.learning.lags + 1), count)))
         names = list(dict.fromkeys(entity_of(name) for name in variables))
+        self._known: tuple[int, Quiet] | None = None  # the episode's opening, and its quiet rows
         self._numbers = {name: number for number, name in enumerate(names)}
 
     def revise(self, episode: Episode, time: int, *, given_up: str = "") -> Ranking:
         """The ranking as of the episode's newest row, taken at `time`; its last if there is a reason to end."""
-        evidence = gather(episode.window, self._groups, self._settings.evidence)
-        if self._settings.learning.enabled and episode.rows % self._settings.episode.batch_rows == 0:
-            self._learn(evidence)
+        evidence = gather(episode.window, self._quiet_of(episode))
         found = self._walked(suspects(evidence, self._parents), evidence)
         causes = ranked(found, self._variables)
         entities = dict.fromkeys(self._numbers[cause.entity] for cause in causes)
         leaders = tuple(entities)[: self._settings.episode.top]
         converged, ended = episode.settle(leaders, self._settings.episode)
+        ended = ended or bool(given_up)
+        if self._settings.learning.enabled and self._is_to_learn(episode, ended):
+            self._learn(evidence)
         confidence = judge_confidence(evidence, found, self._variables)
         notes = [confidence.note, self._learned.note]
         if given_up and not converged:
@@ -58,10 +62,20 @@ class Reviser:
             baseline_causes=plain_ranking(episode.before, episode.after, self._variables),
             edges=self._learned.graph.edges(),
             converged=converged,
-            ended=ended or bool(given_up),
+            ended=ended,
             confidence=confidence.value,
             note="; ".join(note for note in notes if note),
         )
+
+    def _quiet_of(self, episode: Episode) -> Quiet:
+        """What an episode's quiet rows tell: the same for each of its revisions, so worked out once."""
+        if self._known is None or self._known[0] != episode.opened:
+            self._known = episode.opened, know_quiet(episode.before, self._groups, self._settings.evidence)
+        return self._known[1]
+
+    def _is_to_learn(self, episode: Episode, ended: bool) -> bool:
+        """The graph follows in steps of some batches, and once more at the end: it is a picture, and costs most."""
+        return ended or episode.rows % (GRAPH_BATCHES * self._settings.episode.batch_rows) == 0
 
     def _learn(self, evidence: Evidence) -> None:
         """Update the graph with the episode's rows beside its baseline. Deviations have no gaps: missing is 0."""

@@ -65,7 +65,7 @@ class EpisodeSettings:
     """When a ranking is revised and when it is finished."""
 
     open_on_verdict: bool = True
-    batch_rows: int = 16  # revisions after 1, 2, 4 ... rows, then every so many
+    batch_rows: int = 16  # revisions after 1 and 4 rows, then every so many
     max_batches: int = 50
     top: int = 5
     overlap: float = 0.9  # rank-biased overlap of consecutive lists
