@@ -155,7 +155,8 @@ class Incidents:
         """Resolve what became quiet before this place."""
         incident = self._open_one()
         if incident is not None:
-            quiet = incident.last_active + self._settings.quiet_rows - self._row
+            awaited = self._settings.quiet_rows if incident.verdicts else self._settings.trigger_quiet_rows
+            quiet = incident.last_active + awaited - self._row
             if quiet < place:
                 self._resolve(quiet, times, records, "")
 

@@ -129,13 +129,14 @@ class IncidentSettings:
 
     opened_by: tuple[Literal["verdict", "trigger"], ...] = ("verdict", "trigger")
     quiet_rows: int = 10  # rows without verdict and trigger until it is resolved
+    trigger_quiet_rows: int = 5  # the same for one without a verdict: its next trigger is another change
     max_gap_ticks: int = 120  # a silence of so many of the system's ticks resolves it
     critical_score: float = 2.0  # severity is critical from here, warning below; info with no row over the line
     max_causes: int = 10  # entities
     max_edges: int = 50  # of the causal graph, strongest first
 
     def __post_init__(self) -> None:
-        for name in ("quiet_rows", "max_gap_ticks", "max_causes"):
+        for name in ("quiet_rows", "trigger_quiet_rows", "max_gap_ticks", "max_causes"):
             at_least(name, getattr(self, name), 1)
 
 

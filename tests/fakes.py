@@ -185,7 +185,8 @@ class ListRejects(ListSink):
 
 
 class FakeMonitor:
-    """A monitor one can compute by hand: a row is over the line where a value exceeds 10, and triggers above 100.
+    """A monitor one can compute by hand: a row is over the line where a value exceeds 10, and triggers above
+    100, and below -100 without being over the line.
 
     A trigger opens an episode whose rankings follow 1, 2 and 4 rows later, the last one ending it. The state is a hash
     chain of all rows, so that a row learned twice, left out, or out of order shows.
@@ -215,7 +216,7 @@ class FakeMonitor:
     def _step(self, time: int, row: Any, findings: Findings) -> None:
         self._chain = hashlib.sha256(self._chain + row.tobytes()).digest()
         score = float(np.nan_to_num(row).max()) / 10
-        if score > 10 and self._opened[0] < 0:
+        if (score > 10 or np.nan_to_num(row).min() < -100) and self._opened[0] < 0:
             findings.triggers.append(Trigger(time, self._rows, "level", score, 10.0, True))
             self._opened = self._rows, time
         if score > 1:

@@ -87,6 +87,16 @@ def test_causes_that_settle_late_revise_the_resolved_incident_and_do_not_keep_it
     assert len({record.id for record in incidents(records)}) == 1
 
 
+def test_one_without_a_verdict_is_resolved_sooner_so_that_another_change_is_another_incident():
+    for size, ids in ((150.0, 1), (-150.0, 2)):
+        records = incidents(found([1, size, *[1] * 6, size, *[1] * 12], trigger_quiet_rows=5))
+        assert len({record.id for record in records}) == ids
+    assert [(r.opened_at, r.resolved_at, r.severity) for r in records if r.status == "resolved"] == [
+        (1, 6, "info"),
+        (8, 13, "info"),
+    ]
+
+
 def test_who_may_open_it_is_a_setting():
     assert incidents(found([20, 1, 150], opened_by=("trigger",)))[0].opened_at == 2
     (verdict,) = [r for r in found([20], opened_by=("trigger",)) if isinstance(r, VerdictRecord)]

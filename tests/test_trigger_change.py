@@ -68,6 +68,22 @@ def test_until_it_is_calibrated_it_says_so() -> None:
     assert found[-1].statistic >= found[-1].threshold
 
 
+def test_until_it_is_calibrated_a_fault_is_no_record_that_hides_the_next_one() -> None:
+    """After the largest statistic there can be, what is beyond chance still fires; what might be chance does not."""
+    x = correlated_noise(100, 0)
+    young = ChangeTrigger(NAMES, CausesSettings())
+    for i, row in enumerate(x):
+        young.step(row, i, i)
+    after_a_fault = young.state() | {"record": np.array([9.0, 0.0])}
+    found = []
+    for size in (3.0, 40.0):
+        trigger = ChangeTrigger(NAMES, CausesSettings())
+        trigger.load_state(after_a_fault)
+        found.append(trigger.step(x.mean(axis=0) + size * x.std(axis=0) * (np.arange(10) < 4), 100, 100))
+    assert found[0] is None
+    assert found[1] is not None and found[1].threshold < 9.0 * 0.9
+
+
 def test_a_state_taken_anywhere_goes_on_bit_for_bit() -> None:
     x = correlated_noise(500, 3)
     x[250:270, 4] += 50.0

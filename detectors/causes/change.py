@@ -26,6 +26,7 @@ REFIT = 0.12  # of the quiet rows known, up to twice that for a full past: refit
 OWN_PAST = 30  # rows a model judged, before a line means anything
 ARMED_ROWS, ARMED_FACTOR = 120, 2  # calibrated from so many judged rows, and so many times D, on
 RECORD = 0.9  # until then, an alarm must nearly beat all rows before it
+BEYOND_CHANCE = 4.5  # or this: three variables at some ten times their lines; a fault is no record for the next one
 LATENCY = 3  # rows a row waits before it is learned: an alarm takes back the last ones
 FELL = 0.6  # of the threshold: below, the change is over
 RAISE = 0.2  # of the threshold, for each alarm more than promised
@@ -46,9 +47,10 @@ class ChangeTrigger:
     """Row in, a trigger where the statistic passes its threshold and the change is a new one.
 
     Calibrated to settings.change.rows_per_false_alarm from max(120, 2 D) judged rows on; before that by
-    prior_threshold and the highest statistic so far. The rows of a held change are not learned until it has lasted
-    min(accept_rows, half of the quiet past). A missing reading (NaN) deviates by nothing. Cost: O(D^2) a row, a refit
-    O(N D^2 + D^3) every 8 % of the past; memory O(history_rows D + D^2).
+    prior_threshold and the highest statistic so far, up to what is beyond chance in any system. The rows of a held
+    change are not learned until it has lasted min(accept_rows, half of the quiet past). A missing reading (NaN)
+    deviates by nothing. Cost: O(D^2) a row, a refit O(N D^2 + D^3) every 12 to 24 % of the past; memory
+    O(history_rows D + D^2).
     """
 
     name: ClassVar[str] = "change"
@@ -100,7 +102,7 @@ class ChangeTrigger:
             return np.inf, False
         if self._model.threshold is not None:
             return self._model.threshold * (1.0 + RAISE * max(0.0, self._surplus - 1.0)), True
-        return max(self._settings.change.prior_threshold, RECORD * self._record), False
+        return max(self._settings.change.prior_threshold, min(RECORD * self._record, BEYOND_CHANCE)), False
 
     def _is_new(self, statistic: float, shape: FloatArray, limit: float) -> bool:
         """Nothing was on, or what came on top of it passes the threshold by itself."""
