@@ -119,4 +119,5 @@ def document(system: str, story: Explanation, source: FileSource) -> dict[str, A
 
 def _picture(system: str, story: Explanation, variables: Sequence[str], style: TimeStyle) -> str:
     title = f"{system} at {moment(story.ranking.opened, style)}: {headline(story.ranking)}"
-    return draw(figure_of(story, variables), title=title, subtitle=how_sure(story.ranking))
+    subtitle = "; ".join(part for part in (how_sure(story.ranking), story.ranking.note) if part)
+    return draw(figure_of(story, variables), title=title, subtitle=subtitle)

@@ -171,7 +171,8 @@ def _heights(
 
 def _without_gaps(height: Mapping[int, float]) -> dict[int, float]:
     """Heights from 0 on, bands where nothing stands narrowed to one node's room."""
-    closer, moved, before = {}, 0.0, 0.0
+    closer: dict[int, float] = {}
+    moved = before = 0.0
     for point in sorted(height, key=height.__getitem__):
         if not closer:
             moved = height[point]

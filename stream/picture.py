@@ -19,6 +19,7 @@ UNMOVED = "#ffffff"
 MARGIN, TITLE_HEIGHT, LEGEND_HEIGHT = 28.0, 66.0, 74.0
 LETTER = 7.1  # of 12 px sans-serif, on average and with some reserve
 LONGEST_NAME = 30
+STEEP = 30.0  # of a curve: it rises or falls by more
 ROOMY = 24  # nodes: up to so many get a second line, and every lag a label
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -196,11 +197,13 @@ class _Canvas:
 
 
 def _free_spot(curves: Sequence[Curve], width: float, taken: Sequence[Box]) -> Box | None:
-    """Where a label of that width may stand on a link."""
+    """Where a label of that width may stand: over a flat link, to the right of a steep one."""
     for curve in curves:
+        is_steep = abs(curve[1][1] - curve[0][1]) > STEEP
         for share in (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8):
             x, y = _on(curve, share)
-            box = (x - width / 2, y - 18.0, x + width / 2, y - 4.0)
+            left, top = (x + 5.0, y - 7.0) if is_steep else (x - width / 2, y - 18.0)
+            box = (left, top, left + width, top + 14.0)
             if not any(_overlap(box, other) for other in taken):
                 return box
     return None
@@ -287,7 +290,7 @@ def _text(
 
 
 def _flag_width(node: Node) -> float:
-    return 0.0 if node.role in ("", "path") else len(_flag_word(node)) * 6.6 + 12.0
+    return 0.0 if node.role in ("", "path") else len(_flag_word(node)) * 6.6 + 16.0
 
 
 def _flag_word(node: Node) -> str:
