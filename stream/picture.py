@@ -17,6 +17,7 @@ INK, QUIET, PATH = "#1f2430", "#8a93a3", "#1d4ed8"
 FILLS = ((100.0, "#7f1d1d"), (30.0, "#c2410c"), (10.0, "#fb923c"), (0.0, "#fed7aa"))  # strayed by at least so much
 UNMOVED = "#ffffff"
 MARGIN, TITLE_HEIGHT, LEGEND_HEIGHT = 28.0, 66.0, 74.0
+NARROWEST = 880.0  # what the legend takes
 LETTER = 7.1  # of 12 px sans-serif, on average and with some reserve
 LONGEST_NAME = 30
 STEEP = 30.0  # of a curve: it rises or falls by more
@@ -80,7 +81,7 @@ class _Canvas:
         return boxes | self._grid(self._graph_bottom + 40.0)
 
     def _grid(self, top: float) -> dict[int, Box]:
-        right = max([edge[1] for edge in self._columns] + [640.0])
+        right = max([edge[1] for edge in self._columns] + [NARROWEST])
         boxes: dict[int, Box] = {}
         left = MARGIN
         for node in self._alone:
@@ -109,7 +110,7 @@ class _Canvas:
     def document(self, title: str, subtitle: str) -> str:
         right = max(
             [box[2] for box in self._boxes.values()]
-            + [640.0 - MARGIN, _text_width(title, 17), _text_width(subtitle, 12)]
+            + [NARROWEST - MARGIN, _text_width(title, 17), _text_width(subtitle, 12)]
         )
         bottom = max([box[3] for box in self._boxes.values()] + [self._graph_bottom])
         width, height = right + MARGIN, bottom + LEGEND_HEIGHT + MARGIN

@@ -135,6 +135,14 @@ def test_no_two_nodes_of_a_picture_overlap_and_all_are_on_it(nodes: int) -> None
         assert not (a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3])
 
 
+def test_the_legend_fits_on_the_narrowest_picture() -> None:
+    picture = ElementTree.fromstring(
+        draw(figure_of(explanation([], moved={}, cause="a"), ["a"]), title="", subtitle="")
+    )
+    ends = [float(text.attrib["x"]) + 6.5 * len(text.text or "") for text in picture.iter(f"{SVG}text")]
+    assert max(ends) <= float(picture.attrib["width"])
+
+
 def test_what_was_given_is_solid_and_what_was_learned_is_dashed() -> None:
     edges = [edge("a", "b", weight=1.0, origin="given"), edge("b", "c", weight=0.25)]
     picture = draw(figure_of(explanation(edges, moved={"a": 5.0}, cause="a"), ["a", "b", "c"]), title="", subtitle="")

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from detectors.causes.deviation import peer_groups
+from detectors.causes.evidence import Window, gather, know_quiet, second_looks
 from detectors.causes.explain import explain
 from detectors.causes.graph import CausalGraph
 from detectors.causes.path import path_to_symptom
-from detectors.causes.settings import CausesSettings
+from detectors.causes.settings import CausesSettings, EvidenceSettings
 from detectors.findings import Explanation
 
 NAMES = ["db.cpu", "shop.ms", "web.ms", "mail.ms", "auth.load"]
@@ -135,6 +137,16 @@ def test_an_answer_that_hangs_on_one_half_of_the_quiet_rows_is_not_sure() -> Non
     x[: FAULT // 2, 0] += 60.0 * np.sin(np.arange(FAULT // 2))  # half of the past says: the db has always done that
     after = told(x).ranking
     assert after.confidence < before.confidence - 0.05
+
+
+def test_each_half_measures_as_the_whole_does_where_the_halves_are_alike() -> None:
+    before = np.tile(readings()[:200], (2, 1))
+    window = Window(before, before[-3:], readings()[FAULT:])
+    quiet = know_quiet(before, peer_groups(NAMES), EvidenceSettings())
+    evidence = gather(window, quiet)
+    for look in second_looks(window, quiet, evidence):
+        for name in ("deviation", "conditional", "total"):
+            np.testing.assert_allclose(getattr(look, name), getattr(evidence, name), rtol=1e-9)
 
 
 def test_noise_alone_is_answered_with_unknown() -> None:

@@ -1,7 +1,7 @@
 """How sure a ranking can be of its first entity, from the evidence alone; and when to say "unknown".
 
 Not calibrated: the number orders the answers of one system (on labelled faults it separates right from wrong first
-answers with an area under the curve of .66 to 1.00 within a system), it is no probability, and it does not compare
+answers with an area under the curve of .70 to .95 within a system), it is no probability, and it does not compare
 between systems.
 """
 
