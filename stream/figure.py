@@ -9,9 +9,11 @@ from typing import Literal
 
 from detectors.causes.graph import entity_of, members
 from detectors.findings import Edge, Explanation, Onset
+from stream.console import count, number
 
 WIDE = 16  # more variables than this are shown by their entities
 MOST_NODES = 60
+LONGEST_NAME = 30  # letters
 LINKS_A_NODE = 1.2  # up to so many are shown; given relations always
 
 Role = Literal["cause", "guess", "symptom", "path", ""]
@@ -26,6 +28,34 @@ class Node:
     rows: int | None
     role: Role
 
+    @property
+    def short(self) -> str:
+        """Its name, a long one without its middle.
+
+        >>> Node("service-of-some-length.with_a_long_metric", 0.0, None, "").short
+        'service-of-so…th_a_long_metric'
+        """
+        return self.name if len(self.name) <= LONGEST_NAME else f"{self.name[:13]}…{self.name[-16:]}"
+
+    @property
+    def told(self) -> str:
+        """How far and when it moved.
+
+        >>> [Node("db", 41.2, rows, "cause").told for rows in (-1, 0, 3, None)]
+        ['strayed 41.2, 1 row before', 'strayed 41.2 at once', 'strayed 41.2 after 3 rows', 'did not move']
+        """
+        if self.rows is None:
+            return "did not move"
+        far, late = f"strayed {number(self.deviation)}", count(abs(self.rows), "row")
+        if self.rows == 0:
+            return f"{far} at once"
+        return f"{far} after {late}" if self.rows > 0 else f"{far}, {late} before"
+
+    @property
+    def flag(self) -> str:
+        """What it is in the story, if a reader must find it at once."""
+        return {"guess": "best guess", "path": ""}.get(self.role, self.role)
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -38,6 +68,21 @@ class Link:
     relations: int
     is_path: bool
 
+    @property
+    def told(self) -> str:
+        """All that is known of it."""
+        edge = self.edge
+        origin = "given" if self.is_given else "learned"
+        learned = f"learned from {count(edge.rows, 'row')}" if edge.rows else "nothing learned"
+        more = f"; the strongest of {self.relations} relations" if self.relations > 1 else ""
+        lag, weight = count(edge.lag, "row"), number(edge.weight)
+        return f"{edge.cause} → {edge.effect}: {origin}, lag {lag}, weight {weight}, {learned}{more}"
+
+    @property
+    def label(self) -> str:
+        """Lag and weight, in few characters; nothing where nothing was learned."""
+        return f"lag {self.edge.lag}, {number(self.edge.weight, 2)}" if self.edge.rows else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -48,6 +93,13 @@ class Figure:
     links: tuple[Link, ...]
     nodes_left: int
     links_left: int
+
+    @property
+    def left(self) -> str:
+        """What is not shown."""
+        plural = {"entity": "entities", "variable": "variables"}[self.noun]
+        kinds = ((self.nodes_left, self.noun, plural), (self.links_left, "weaker relation", "weaker relations"))
+        return "; ".join(f"{count(many, noun, nouns)} not shown" for many, noun, nouns in kinds if many)
 
 
 def figure_of(story: Explanation, variables: Sequence[str]) -> Figure:

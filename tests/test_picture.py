@@ -157,7 +157,7 @@ def test_what_was_given_is_solid_and_what_was_learned_is_dashed() -> None:
 
 
 def test_text_of_the_input_cannot_break_the_picture() -> None:
-    names = ['<script>"&', "b" * 80]
+    names = ['<script>"&\x00', "b" * 80]
     story = explanation([edge(names[0], names[1])], moved={names[0]: 5.0}, cause=names[0])
     picture = draw(figure_of(story, names), title="<&", subtitle="</svg>")
     assert ElementTree.fromstring(picture).find(f"{SVG}title").text == "<&"
