@@ -59,7 +59,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The strongest relation between two nodes, by their numbers. relations: how many it stands for."""
+    """A relation between two nodes, by their numbers. edge: the one that is shown of so many relations."""
 
     cause: int
     effect: int
@@ -74,7 +74,7 @@ class Link:
         edge = self.edge
         origin = "given" if self.is_given else "learned"
         learned = f"learned from {count(edge.rows, 'row')}" if edge.rows else "nothing learned"
-        more = f"; the strongest of {self.relations} relations" if self.relations > 1 else ""
+        more = f"; one of {self.relations} relations" if self.relations > 1 else ""
         lag, weight = count(edge.lag, "row"), number(edge.weight)
         return f"{edge.cause} → {edge.effect}: {origin}, lag {lag}, weight {weight}, {learned}{more}"
 
@@ -108,8 +108,8 @@ def figure_of(story: Explanation, variables: Sequence[str]) -> Figure:
     by_entity = len(variables) > WIDE and len(entities) < len(variables)
     names = entities if by_entity else list(variables)
     level = {name: entity_of(name) if by_entity else name for name in variables}
-    path = [(level[edge.cause], level[edge.effect]) for edge in story.path]
-    path = [(a, b) for a, b in path if a != b]
+    way = {(level[edge.cause], level[edge.effect]): edge for edge in story.path}
+    path = [(a, b) for a, b in way if a != b]
     links = _strongest(story.ranking.edges, level)
     nodes = _nodes(story, names, level, path)
     shown = _shown_links(links, path, nodes, round(LINKS_A_NODE * min(len(names), MOST_NODES)))
@@ -119,7 +119,7 @@ def figure_of(story: Explanation, variables: Sequence[str]) -> Figure:
     return Figure(
         noun="entity" if by_entity else "variable",
         nodes=tuple(nodes[name] for name in chosen),
-        links=tuple(_link(pair, links[pair], number, pair in path) for pair in kept),
+        links=tuple(_link(pair, links[pair], number, way.get(pair)) for pair in kept),
         nodes_left=len(names) - len(chosen),
         links_left=len(links) - len(kept),
     )
@@ -187,5 +187,7 @@ def _shown_nodes(nodes: dict[str, Node], links: Sequence[tuple[str, str]]) -> li
     return [name for name in nodes if name in kept]
 
 
-def _link(pair: tuple[str, str], edges: Sequence[Edge], number: dict[str, int], is_path: bool) -> Link:
-    return Link(number[pair[0]], number[pair[1]], edges[0], _is_given(edges), len(edges), is_path)
+def _link(pair: tuple[str, str], edges: Sequence[Edge], number: dict[str, int], step: Edge | None) -> Link:
+    """The strongest of the edges stands for all; on the way it is the one that the way takes."""
+    shown = edges[0] if step is None else step
+    return Link(number[pair[0]], number[pair[1]], shown, _is_given(edges), len(edges), step is not None)

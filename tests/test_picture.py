@@ -96,6 +96,8 @@ def test_few_variables_are_shown_themselves_and_many_by_their_entities() -> None
     assert [(node.name, node.deviation, node.role) for node in wide.nodes] == [("s0", 40.0, "cause"), ("s1", 9.0, "")]
     assert [(link.edge.weight, link.relations) for link in wide.links] == [(-0.9, 2)]
     assert figure_of(story, names[:6]).noun == "variable"
+    on_the_way = explanation(edges, moved={"s0.ms": 4.0, "s1.ms": 9.0}, cause="s0.ms", path=[edges[1]])
+    assert [(link.edge.weight, link.is_path) for link in figure_of(on_the_way, names).links] == [(0.4, True)]
 
 
 def test_given_relations_and_the_way_come_before_stronger_learned_ones() -> None:
