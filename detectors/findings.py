@@ -81,8 +81,9 @@ class Edge:
     cause: str
     effect: str
     lag: int  # rows
-    weight: float
+    weight: float  # standardised; 1.0 for a given relation of which nothing was learned
     origin: Literal["given", "learned"]
+    rows: int = 0  # sample size: the rows that lag and weight were learned from
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,36 @@ class Ranking:
     edges: tuple[Edge, ...]
     converged: bool
     ended: bool  # no further revision will follow
-    confidence: float
+    confidence: float  # 0 to 1, no probability
+    answer: str  # the first cause's entity, or "unknown": then the causes are guesses
     note: str = ""  # why it gave up, or what to doubt
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """When a variable left its normal range, and what it did then against what was expected of it."""
+
+    variable: str
+    time: int  # ns
+    rows: int  # after the change
+    deviation: float  # how far it strayed, in units of its scale
+    actual: float  # its furthest reading
+    expected: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A ranking with the story around it.
+
+    onsets: of the variables that moved, in the order in which they did.  path: from the first cause to the symptom,
+    edge by edge; empty where the graph leads nowhere.
+    """
+
+    ranking: Ranking
+    onsets: tuple[Onset, ...]
+    path: tuple[Edge, ...]
 
 
 @dataclass(frozen=True, slots=True)

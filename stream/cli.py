@@ -46,19 +46,19 @@ def _add_replay(verbs: Verbs, common: argparse.ArgumentParser) -> None:
 
 def _add_explain(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     verb = verbs.add_parser("explain", parents=[common], help="what happened at a time, and why")
-    _add_file(verb)
+    _add_file(verb, outputs=("text", "json", "svg"))
     verb.add_argument("--at", required=True, metavar="TIME", help="in the unit of the file's times, or ISO 8601")
     verb.set_defaults(command="stream.explanation:explain_file")
 
 
-def _add_file(verb: argparse.ArgumentParser) -> None:
+def _add_file(verb: argparse.ArgumentParser, *, outputs: Sequence[str] = ("text", "json")) -> None:
     verb.add_argument("file", metavar="FILE", help="CSV or JSON lines, plain or gzip; - is standard input")
     verb.add_argument("--config", metavar="C.yml", help="a config file, or a folder of them")
     verb.add_argument("--graph", metavar="G.csv", help="known causes: cause,effect of entities or variables")
     verb.add_argument("--system", metavar="NAME", help="the system's name, where the input has none (the file's name)")
     units = ("auto", "s", "ms", "us", "ns", "iso")
     verb.add_argument("--time-unit", choices=units, help="of the times (auto: by the size of the first number)")
-    verb.add_argument("--output", choices=("text", "json"), default="text", help="what standard output gets")
+    verb.add_argument("--output", choices=outputs, default="text", help="what standard output gets")
 
 
 def _add_run(verbs: Verbs, common: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,19 @@ from detectors.block import Block
 from detectors.causes.explain import explain
 from detectors.causes.graph import CausalGraph
 from detectors.causes.settings import CausesSettings
-from detectors.findings import Cause, Ranking
+from detectors.findings import Explanation
 from stream.align import Aligner
-from stream.console import Paint, count, moment, number
+from stream.console import count, moment
 from stream.errors import ConfigError, InputError
 from stream.event_time import TimeStyle, from_text
+from stream.figure import figure_of
 from stream.graph_file import read_graph
+from stream.picture import draw
 from stream.records import plain, ranking_fields
 from stream.replay_options import file_settings
 from stream.settings import AlignSettings, FileSettings
 from stream.sources.file import FileSource
-
-SHOWN = 8  # causes in the text
+from stream.told import headline, how_sure, text
 
 
 def explain_file(arguments: argparse.Namespace) -> int:
@@ -36,13 +38,15 @@ def explain_file(arguments: argparse.Namespace) -> int:
         first, last = (source.format_time(int(rows.times[place])) for place in (0, -1))
         raise ConfigError(f"--at must be a time of the input, {first} to {last}, got {arguments.at}")
     try:
-        ranking = explain(rows.times, rows.values, variables, at, settings=causes, graph=known)
+        story = explain(rows.times, rows.values, variables, at, settings=causes, graph=known)
     except ValueError as error:
         raise InputError(f"cannot explain {arguments.at}: {error}") from None
     if arguments.output == "json":
-        print(json.dumps(document(system, ranking, source)))
+        print(json.dumps(document(system, story, source)))
+    elif arguments.output == "svg":
+        print(_picture(system, story, variables, source.style), end="")
     else:
-        print("\n".join(_text(system, ranking, rows, source.style)))
+        print("\n".join(text(system, story, rows, source.style)))
     return 0
 
 
@@ -99,28 +103,21 @@ def parse_time(text: str, style: TimeStyle) -> int:
     raise ConfigError(f"--at must be a time {unit}, got {text!r}")
 
 
-def document(system: str, ranking: Ranking, source: FileSource) -> dict[str, Any]:
-    """The ranking for machines; times as the input writes them."""
+def document(system: str, story: Explanation, source: FileSource) -> dict[str, Any]:
+    """The explanation for machines; times as the input writes them."""
+    ranking = story.ranking
     times = {"at": ranking.opened, "onset": ranking.onset, "until": ranking.time}
-    return {"system": system, **{name: source.format_time(ns) for name, ns in times.items()}, **ranking_fields(ranking)}
+    onsets = [{**plain(onset), "time": source.format_time(onset.time)} for onset in story.onsets]
+    return {
+        "system": system,
+        **{name: source.format_time(ns) for name, ns in times.items()},
+        **ranking_fields(ranking),
+        "onsets": onsets,
+        "path": plain(story.path),
+    }
 
 
-def _text(system: str, ranking: Ranking, rows: Block, style: TimeStyle) -> list[str]:
-    paint = Paint()
-    before = int(np.searchsorted(rows.times, ranking.opened))
-    after = int(np.searchsorted(rows.times, ranking.time)) + 1 - before
-    lines = [f"{system} at {moment(ranking.opened, style)}: {count(before, 'row')} before, {after:,} from then on"]
-    if not ranking.causes:
-        return [*lines, "no cause stands out"]
-    width = max(len(cause.variable) for cause in ranking.causes[:SHOWN])
-    for place, cause in enumerate(ranking.causes[:SHOWN], start=1):
-        name = paint(f"{cause.variable:<{width}}", *(["bold", "red"] if place == 1 else []))
-        lines.append(f"{place:>3}  {name}  {100 * cause.share:5.1f} %  {paint(_evidence(cause), 'dim')}")
-    first, plain_first = ranking.causes[0].entity, ranking.baseline_causes[0].entity if ranking.baseline_causes else ""
-    if plain_first:
-        lines.append("the plain deviation ranking " + ("agrees" if plain_first == first else f"says {plain_first}"))
-    return [*lines, *([ranking.note] if ranking.note else [])]
-
-
-def _evidence(cause: Cause) -> str:
-    return ", ".join(f"{name} {number(value)}" for name, value in plain(cause.evidence).items() if value)
+def _picture(system: str, story: Explanation, variables: Sequence[str], style: TimeStyle) -> str:
+    title = f"{system} at {moment(story.ranking.opened, style)}: {headline(story.ranking)}"
+    subtitle = "; ".join(part for part in (how_sure(story.ranking), story.ranking.note) if part)
+    return draw(figure_of(story, variables), title=title, subtitle=subtitle)

@@ -84,6 +84,7 @@ class IncidentRecord(msgspec.Struct, tag_field="kind", tag="incident", kw_only=T
     graph: dict[str, Any] = {}
     converged: bool = False
     confidence: float | None = None
+    answer: str = ""  # the first cause's entity, or "unknown": then the causes are guesses
     note: str = ""
     config_hash: str = ""
 
@@ -129,6 +130,7 @@ def ranking_fields(ranking: Ranking, *, causes: int | None = None, edges: int | 
         "graph": graph_document(_about(ranking.edges, {c.entity for c in (*kept, *baseline)})[:edges]),
         "converged": bool(ranking.converged),
         "confidence": plain(ranking.confidence),
+        "answer": ranking.answer,
         "note": ranking.note,
     }
 

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 import msgspec
 
+from detectors.causes.confidence import UNKNOWN
 from stream.console import Paint, apart, count, moment, number, span
 from stream.event_time import TimeStyle, from_number, from_text
 from stream.pipeline import Outcome
@@ -106,8 +107,7 @@ class Report(Observer):
 
     def _lines(self, record: IncidentRecord, told: dict[str, tuple[float, dict[str, Any]]]) -> list[str]:
         paint, colour = self._paint, COLOURS.get(record.severity, "yellow")
-        cause = record.causes[0] if record.causes else None
-        named = paint(cause["entity"] if cause else "no cause named", "bold", colour)
+        named = paint(named_cause(record) or "no cause named", "bold", colour)
         where = f" in {record.system}" if len(self.systems) > 1 else ""
         opened = moment(self._ns(record.opened_at), self._style())
         mark = "○" if record.severity == "info" else "●"
@@ -116,7 +116,7 @@ class Report(Observer):
             return lines
         seen = what_was_seen(record, {name: contribution for name, (_, contribution) in told.items()})
         lines += [f"    {line}" for line in seen]
-        return [*lines, f"    {paint(certainty(record), 'dim')}"] if cause else lines
+        return [*lines, f"    {paint(certainty(record), 'dim')}"] if record.causes else lines
 
     def _size(self, record: IncidentRecord) -> str:
         is_open = record.resolved_at is None
@@ -166,7 +166,7 @@ class Report(Observer):
     def causes(self) -> Counter[str]:
         """How many incidents, those for information aside, each entity is the first cause of."""
         named = (r for r in self.incidents.values() if r.causes and r.severity != "info")
-        return Counter(record.causes[0]["entity"] for record in named)
+        return Counter(named_cause(record) for record in named)
 
     def document(self, off: Sequence[str], dead_letters: str | None) -> dict[str, Any]:
         """The summary for machines."""
@@ -217,13 +217,22 @@ def deviation(contribution: dict[str, Any], width: int = 0) -> str:
     return text if "?" in (lower, upper) or lower == upper else f"{text} ({lower} to {upper})"
 
 
+def named_cause(record: IncidentRecord) -> str:
+    """The entity that is named as the cause, "unknown", or nothing while there is no list."""
+    if not record.causes:
+        return ""
+    return UNKNOWN if record.answer == UNKNOWN else str(record.causes[0]["entity"])
+
+
 def certainty(record: IncidentRecord) -> str:
     """How sure the ranking is, who comes next, and whether the plain deviation ranking agrees."""
     entities = list(dict.fromkeys(cause["entity"] for cause in record.causes))
     parts = []
     if record.confidence:
         parts.append(f"confidence {record.confidence:.2f}")  # no probability: a per cent would promise one
-    if len(entities) > 1:
+    if record.answer == UNKNOWN:
+        parts.append(f"perhaps {', '.join(entities[:3])}")
+    elif len(entities) > 1:
         parts.append(f"then {', '.join(entities[1:3])}")
     if record.baseline_causes:
         plain = record.baseline_causes[0]["entity"]

@@ -234,7 +234,7 @@ class FakeMonitor:
     def _ranking(self, time: int, revision: int) -> Ranking:
         causes = tuple(Cause(f"e{i}", v, 1.0 - i / 10, 0.5, {"deviation": 3.0}) for i, v in enumerate(self.variables))
         opened, ended = self._opened[1], revision == len(self.EPISODE) - 1
-        return Ranking(opened, "trigger", opened, time, revision, causes, causes[::-1], (), ended, ended, 0.5)
+        return Ranking(opened, "trigger", opened, time, revision, causes, causes[::-1], (), ended, ended, 0.5, "e0")
 
     def state(self) -> State:
         return {

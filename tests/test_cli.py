@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -143,26 +144,53 @@ def test_explain_names_the_cause_for_machines(recording, capsys):
     assert document["causes"][0]["variable"] == "db.cpu"
     assert {"entity", "variable", "score", "share", "evidence"} <= document["causes"][0].keys()
     assert document["baseline_causes"][0]["entity"] == "db"
-    assert document["graph"]["edges"] == [] or document["graph"]["edges"][0].keys() >= {
-        "cause",
-        "effect",
-        "lag",
-        "origin",
-    }
+    assert document["answer"] == "db"
+    assert document["graph"]["edges"][0].keys() == {"cause", "effect", "lag", "weight", "origin", "rows"}
+    first = document["onsets"][0]
+    assert (first["variable"], first["time"]) == ("db.cpu", at)
+    assert first["expected"] < first["upper"] < first["actual"]
 
 
 def test_explain_tells_a_person_and_takes_iso_times(recording, capsys):
     code, out, _ = run(capsys, "explain", recording, "--at", "2023-11-15T08:13:20Z")
     assert code == 0
     assert out.splitlines()[0] == "shop at 2023-11-15 08:13:20: 600 rows before, 100 from then on"
-    assert out.splitlines()[1].split()[:2] == ["1", "db.cpu"]
+    assert out.splitlines()[1].startswith("the cause is likely db; confidence 0.")
+    assert out.splitlines()[2].split()[:2] == ["1", "db.cpu"]
+    told = out.split("what moved first\n")[1].splitlines()[0]
+    assert told.split()[:3] == ["2023-11-15", "08:13:20", "db.cpu"]
+
+
+def test_explain_says_unknown_below_the_level_that_is_set_and_keeps_the_list(recording, tmp_path, capsys):
+    (tmp_path / "c.yml").write_text("monitor: {causes: {unknown_below: 1.0}}\n")
+    words = "explain", recording, "--at", 1_700_000_000 + 60 * FAULT
+    sure = json.loads(run(capsys, *words, "--output", "json")[1])
+    unsure = json.loads(run(capsys, *words, "--config", tmp_path / "c.yml", "--output", "json")[1])
+    assert (sure["answer"], unsure["answer"]) == ("db", "unknown")
+    assert unsure["causes"] == sure["causes"]
+    text = run(capsys, *words, "--config", tmp_path / "c.yml")[1]
+    assert "the cause is unknown, best guess db" in text
+
+
+def test_explain_draws_a_picture(recording, tmp_path, capsys):
+    (tmp_path / "graph.csv").write_text("cause,effect\ndb,web\n")
+    words = "--at", 1_700_000_000 + 60 * FAULT, "--graph", tmp_path / "graph.csv", "--output", "svg"
+    code, out, _ = run(capsys, "explain", recording, *words)
+    picture = ElementTree.fromstring(out)
+    assert code == 0
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "the cause is likely db" in out
 
 
 def test_explain_takes_a_graph(recording, tmp_path, capsys):
     (tmp_path / "graph.csv").write_text("cause,effect\ndb,web\n")
     words = "--at", 1_700_000_000 + 60 * FAULT, "--graph", tmp_path / "graph.csv", "--output", "json"
     _, out, _ = run(capsys, "explain", recording, *words)
-    assert {edge["origin"] for edge in json.loads(out)["graph"]["edges"]} == {"given"}
+    origins = {(edge["cause"], edge["effect"]): edge["origin"] for edge in json.loads(out)["graph"]["edges"]}
+    assert {origin for (cause, effect), origin in origins.items() if cause[:2] == "db" and effect[:3] == "web"} == {
+        "given"
+    }
+    assert "given" not in {origin for (cause, _), origin in origins.items() if cause[:3] == "web"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What speaks against each variable: its deviation, alone and given the others, its level shares, its onset."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,19 +54,25 @@ class Evidence:
 class Quiet:
     """What the rows before a change tell, for as many looks at the rows after it as there will be.
 
-    before: (N, D) deviations of the quiet rows themselves.
+    before: (N, D) deviations of the quiet rows themselves.  halves: the scales of their earlier and of their later
+    half alone, for a second look: an answer that hangs on one of them is not sure.
     """
 
     baseline: Baseline
     model: Conditional
     before: FloatArray
+    halves: tuple[Baseline, Baseline]
 
 
 def know_quiet(before: FloatArray, groups: IntArray, settings: EvidenceSettings) -> Quiet:
     """The scale and the conditional model of quiet rows (N, D). One inversion: O(N D^2 + D^3)."""
     baseline = fit_baseline(before, groups, peer_floor=settings.peer_floor)
     deviations = standardise(before, baseline)
-    return Quiet(baseline, fit_conditional(deviations, ridge=settings.ridge), deviations)
+    middle = len(before) // 2
+    earlier, later = (
+        fit_baseline(h, groups, peer_floor=settings.peer_floor) for h in (before[:middle], before[middle:])
+    )
+    return Quiet(baseline, fit_conditional(deviations, ridge=settings.ridge), deviations, (earlier, later))
 
 
 def gather(window: Window, quiet: Quiet) -> Evidence:
@@ -77,15 +83,34 @@ def gather(window: Window, quiet: Quiet) -> Evidence:
     deviation = strength(after)
     conditional = strength(residuals(after, ahead, quiet.model))
     shares = share_shift(window.before, window.after)
-    both = np.log1p(np.minimum(deviation, conditional)) + CONDITIONAL_WEIGHT * np.log1p(conditional)
     return Evidence(
         deviation=deviation,
         conditional=conditional,
         shares=shares,
-        total=np.maximum(both, np.log1p(shares)),
+        total=_total(deviation, conditional, shares),
         onset=first_row(after, over=ONSET_SIZE),
         constant=quiet.baseline.constant,
         before=quiet.before,
         between=between,
         after=after,
     )
+
+
+def second_looks(window: Window, quiet: Quiet, found: Evidence) -> tuple[Evidence, Evidence]:
+    """The same evidence with the deviations measured by each half of the quiet rows alone. The conditional model, the
+    level shares and the onset stay: the scale is what differs most from one stretch to another. O(T D^2)."""
+    earlier, later = (_measured_by(half, window, quiet, found) for half in quiet.halves)
+    return earlier, later
+
+
+def _measured_by(half: Baseline, window: Window, quiet: Quiet, found: Evidence) -> Evidence:
+    after = standardise(window.after, half)
+    ahead = standardise(window.between[-1:] if len(window.between) else window.before[-1:], half)[0]
+    deviation, conditional = strength(after), strength(residuals(after, ahead, quiet.model))
+    total = _total(deviation, conditional, found.shares)
+    return replace(found, deviation=deviation, conditional=conditional, total=total)
+
+
+def _total(deviation: FloatArray, conditional: FloatArray, shares: FloatArray) -> FloatArray:
+    both = np.log1p(np.minimum(deviation, conditional)) + CONDITIONAL_WEIGHT * np.log1p(conditional)
+    return np.maximum(both, np.log1p(shares))

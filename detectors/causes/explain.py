@@ -7,11 +7,13 @@ import numpy as np
 from detectors.block import FloatArray, IntArray
 from detectors.causes.confidence import judge_confidence
 from detectors.causes.deviation import peer_groups
-from detectors.causes.evidence import Window, gather, know_quiet
+from detectors.causes.evidence import Evidence, Window, gather, know_quiet, second_looks
 from detectors.causes.graph import CausalGraph
+from detectors.causes.learning import Learned, learn, moments_around
 from detectors.causes.ranking import plain_ranking, ranked, suspects
-from detectors.causes.settings import CausesSettings, EvidenceSettings
-from detectors.findings import Ranking
+from detectors.causes.settings import CausesSettings, EvidenceSettings, LearningSettings
+from detectors.causes.story import find_moves, follow, list_onsets
+from detectors.findings import Explanation, Ranking
 
 FEWEST_ROWS = 8  # before the change
 
@@ -24,21 +26,31 @@ def explain(
     *,
     settings: CausesSettings,
     graph: CausalGraph | None = None,
-) -> Ranking:
-    """Rank the causes of what happened at the time `at` (ns). Rows after it may be used.
+) -> Explanation:
+    """Rank the causes of what happened at the time `at` (ns), and tell its story. Rows after it may be used.
 
     times: (T,) ns.  values: (T, D), NaN = not there. The last row always counts as after, so that a time past the end
-    asks about the end. Raises ValueError if fewer than 8 rows precede `at`.
+    asks about the end. Raises ValueError if fewer than 8 rows precede `at`. The graph of the story is learned from the
+    rows around the change, starting from the given one; the ranking uses the given one only.
     """
     split = min(int(np.searchsorted(times, at)), len(times) - 1)
     if split < FEWEST_ROWS:
         raise ValueError(f"at must leave at least {FEWEST_ROWS} rows before it, got {split}")
     window = told_window(values, split, settings.evidence)
-    evidence = gather(window, know_quiet(window.before, peer_groups(variables), settings.evidence))
+    quiet = know_quiet(window.before, peer_groups(variables), settings.evidence)
+    evidence = gather(window, quiet)
     parents = graph.adjacency() if graph is not None and len(graph) else None
     found = suspects(evidence, parents)
-    confidence = judge_confidence(evidence, found, variables)
-    return Ranking(
+    confidence = judge_confidence(
+        evidence,
+        found,
+        variables,
+        looks=second_looks(window, quiet, evidence),
+        parents=parents,
+        unknown_below=settings.unknown_below,
+    )
+    learned = _learn(evidence, variables, settings.learning, graph)
+    ranking = Ranking(
         opened=at,
         opened_by="trigger",
         onset=at,
@@ -46,12 +58,30 @@ def explain(
         revision=0,
         causes=ranked(found, variables),
         baseline_causes=plain_ranking(window.before, window.after, variables),
-        edges=graph.edges() if graph is not None else (),
+        edges=learned.graph.edges(),
         converged=True,
         ended=True,
         confidence=confidence.value,
-        note=confidence.note,
+        answer=confidence.answer,
+        note="; ".join(note for note in (confidence.note, learned.note) if note),
     )
+    moves = find_moves(window, quiet, evidence)
+    return Explanation(
+        ranking,
+        onsets=list_onsets(moves, times, split, window, quiet.baseline, variables),
+        path=follow(learned.graph, int(found.scores.argmax()), moves),
+    )
+
+
+def _learn(
+    evidence: Evidence, variables: Sequence[str], settings: LearningSettings, given: CausalGraph | None
+) -> Learned:
+    """The graph of the rows around the change; the given one where none is to be learned."""
+    count = len(variables)
+    if not settings.enabled:
+        return Learned(given if given is not None else CausalGraph.empty(variables), np.zeros((0, count)))
+    found = moments_around(evidence.before, evidence.between, evidence.after, settings.lags)
+    return learn(found, variables, settings, given=given)
 
 
 def told_window(values: FloatArray, split: int, settings: EvidenceSettings) -> Window:

@@ -32,7 +32,8 @@ class CausalGraph:
     """A directed graph over D variables, as E edges in arrays.
 
     causes, effects: (E,) numbers of variables.  lags: (E,) rows, 0 = within the row.  weights: (E,) standardised
-    coefficient, 1.0 where none is known.  given: (E,) the user's (True) or learned (False).
+    coefficient, 1.0 where none is known.  given: (E,) the user's (True) or learned (False).  rows: the sample size,
+    how many rows lags and weights were learned from; 0 = they were not.
     links: the given relations by the names the user gave, each once; an entity's link stands for edges between all
     its variables.  unknown: names of the user's that no variable or entity has.
     """
@@ -45,6 +46,7 @@ class CausalGraph:
     given: BoolArray
     links: tuple[tuple[str, str], ...] = ()
     unknown: tuple[str, ...] = ()
+    rows: int = 0
 
     @classmethod
     def empty(cls, variables: Sequence[str]) -> "CausalGraph":
@@ -90,17 +92,19 @@ class CausalGraph:
     def edges(self, origin: Literal["given", "learned"] | None = None) -> tuple[Edge, ...]:
         """The edges between variables as records, strongest first."""
         order = np.argsort(-np.abs(self.weights), kind="stable")
-        records = (
-            Edge(
-                self.variables[self.causes[e]],
-                self.variables[self.effects[e]],
-                int(self.lags[e]),
-                float(self.weights[e]),
-                "given" if self.given[e] else "learned",
-            )
-            for e in order
-        )
+        records = (self.edge(number) for number in order.tolist())
         return tuple(edge for edge in records if origin is None or edge.origin == origin)
+
+    def edge(self, number: int) -> Edge:
+        """One edge as a record."""
+        return Edge(
+            self.variables[self.causes[number]],
+            self.variables[self.effects[number]],
+            int(self.lags[number]),
+            float(self.weights[number]),
+            "given" if self.given[number] else "learned",
+            self.rows,
+        )
 
     def only(self, keep: BoolArray) -> "CausalGraph":
         """The graph with the edges where keep (E,) is True."""

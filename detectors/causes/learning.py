@@ -12,7 +12,7 @@ It does badly where effects are not linear, where the fault itself is all the va
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,6 +61,12 @@ def moments(rows: FloatArray, lags: int) -> Moments:
     return Moments(table.sum(axis=0), table.T @ table, len(table), lags)
 
 
+def moments_around(before: FloatArray, between: FloatArray, after: FloatArray, lags: int) -> Moments:
+    """Moments of quiet rows and of the rows of a change together; the rows between the two serve as lags only."""
+    ahead = between[-lags:] if lags else between[:0]
+    return moments(before, lags) + moments(np.concatenate([ahead, after]), lags)
+
+
 @dataclass(frozen=True, slots=True)
 class Learned:
     """graph: pruned and acyclic within a row.  weights: (N, D) as the next update starts from.  note: what to doubt."""
@@ -92,7 +98,8 @@ def learn(
         return Learned(prior, start, f"no graph is learned below {3 * count} rows, got {found.count}")
     known = prior.adjacency()
     weights = _descend(found.correlation(), start, known, settings)
-    return Learned(_graph(weights, variables, prior, known, settings.prune), weights)
+    graph = _graph(weights, variables, prior, known, settings.prune)
+    return Learned(replace(graph, rows=found.count), weights)
 
 
 def _descend(correlation: FloatArray, start: FloatArray, known: BoolArray, settings: LearningSettings) -> FloatArray:
@@ -151,7 +158,7 @@ def _graph(
     """The strongest lag of each relation that is strong enough or given, without cycles within a row."""
     count = len(variables)
     within = weights[:count].copy()
-    within[np.abs(within) < prune] = 0.0
+    within[(np.abs(within) < prune) & ~known] = 0.0
     layers = np.concatenate([_without_cycles(within, known)[None], weights[count:].reshape(-1, count, count)])
     layers[:, np.eye(count, dtype=np.bool_)] = 0.0  # a variable's own past is no relation
     lags = np.abs(layers).argmax(axis=0)

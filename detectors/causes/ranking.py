@@ -25,8 +25,11 @@ class Suspects:
     parts: dict[str, FloatArray]
 
 
-def suspects(evidence: Evidence, parents: BoolArray | None) -> Suspects:
-    """Score every variable: by its evidence, moved along the given parents (D, D) where there are any."""
+def suspects(evidence: Evidence, parents: BoolArray | None, *, broken: FloatArray | None = None) -> Suspects:
+    """Score every variable: by its evidence, moved along the given parents (D, D) where there are any.
+
+    broken: (D,) the broken mechanisms of these rows, where they are known; they cost most.
+    """
     parts = {
         "deviation": evidence.deviation,
         "conditional": evidence.conditional,
@@ -35,7 +38,8 @@ def suspects(evidence: Evidence, parents: BoolArray | None) -> Suspects:
     }
     if parents is None:
         return Suspects(evidence.total, parts)
-    broken = broken_mechanisms(evidence.before, evidence.between, evidence.after, parents)
+    if broken is None:
+        broken = broken_mechanisms(evidence.before, evidence.between, evidence.after, parents)
     audible = np.maximum(evidence.total - NOISE_FLOOR, 0.0)
     blame = absorbed_blame(audible, broken, evidence.onset, parents)
     blame = pass_to_broken(blame, broken, evidence.constant, parents)

@@ -8,9 +8,9 @@ from detectors.block import FloatArray, State
 from detectors.causes.confidence import judge_confidence
 from detectors.causes.deviation import peer_groups
 from detectors.causes.episode import Episode
-from detectors.causes.evidence import Evidence, Quiet, gather, know_quiet
+from detectors.causes.evidence import Evidence, Quiet, gather, know_quiet, second_looks
 from detectors.causes.graph import CausalGraph, entity_of
-from detectors.causes.learning import Learned, learn, moments
+from detectors.causes.learning import Learned, learn, moments_around
 from detectors.causes.ranking import Suspects, plain_ranking, ranked, suspects
 from detectors.causes.settings import CausesSettings
 from detectors.causes.walk import propagate
@@ -37,7 +37,8 @@ class Reviser:
 
     def revise(self, episode: Episode, time: int, *, given_up: str = "") -> Ranking:
         """The ranking as of the episode's newest row, taken at `time`; its last if there is a reason to end."""
-        evidence = gather(episode.window, self._quiet_of(episode))
+        quiet = self._quiet_of(episode)
+        evidence = gather(episode.window, quiet)
         found = self._walked(suspects(evidence, self._parents), evidence)
         causes = ranked(found, self._variables)
         entities = dict.fromkeys(self._numbers[cause.entity] for cause in causes)
@@ -46,7 +47,14 @@ class Reviser:
         ended = ended or bool(given_up)
         if self._settings.learning.enabled and self._is_to_learn(episode, ended):
             self._learn(evidence)
-        confidence = judge_confidence(evidence, found, self._variables)
+        confidence = judge_confidence(
+            evidence,
+            found,
+            self._variables,
+            looks=second_looks(episode.window, quiet, evidence),
+            parents=self._parents,
+            unknown_below=self._settings.unknown_below,
+        )
         notes = [confidence.note, self._learned.note]
         if given_up and not converged:
             notes.append(given_up)
@@ -64,6 +72,7 @@ class Reviser:
             converged=converged,
             ended=ended,
             confidence=confidence.value,
+            answer=confidence.answer,
             note="; ".join(note for note in notes if note),
         )
 
@@ -79,9 +88,7 @@ class Reviser:
 
     def _learn(self, evidence: Evidence) -> None:
         """Update the graph with the episode's rows beside its baseline. Deviations have no gaps: missing is 0."""
-        lags = self._settings.learning.lags
-        batch = np.concatenate([evidence.between[-lags:], evidence.after]) if lags else evidence.after
-        found = moments(evidence.before, lags) + moments(batch, lags)
+        found = moments_around(evidence.before, evidence.between, evidence.after, self._settings.learning.lags)
         self._learned = learn(found, self._variables, self._settings.learning, given=self._given, before=self._learned)
 
     def _walked(self, found: Suspects, evidence: Evidence) -> Suspects:
@@ -101,6 +108,7 @@ class Reviser:
             "ends": np.array([graph.causes, graph.effects, graph.lags], dtype=np.int64),
             "sizes": graph.weights.copy(),
             "given": graph.given.copy(),
+            "rows": np.array(graph.rows),
             "note": np.array(self._learned.note),
         }
 
@@ -108,6 +116,14 @@ class Reviser:
         causes, effects, lags = state["ends"]
         prior = self._given if self._given is not None else CausalGraph.empty(self._variables)
         graph = CausalGraph(
-            self._variables, causes, effects, lags, state["sizes"], state["given"], prior.links, prior.unknown
+            self._variables,
+            causes,
+            effects,
+            lags,
+            state["sizes"],
+            state["given"],
+            prior.links,
+            prior.unknown,
+            int(state.get("rows", 0)),  # states of the first version have none
         )
         self._learned = Learned(graph, np.array(state["weights"]), str(state["note"]))

@@ -2,6 +2,7 @@
 
     python tests/bench/accuracy.py detection FOLDER [--seeds 0 1 2] [--preset team]
     python tests/bench/accuracy.py told FOLDER
+    python tests/bench/accuracy.py hidden FOLDER
 
 FOLDER holds cases: `<case>/data.csv.gz` (`time`, then one column a variable, empty = missing) and `<case>/meta.json`.
 
@@ -9,7 +10,9 @@ detection: `anomalies` (first and last row of each), `warmup_rows`, `guilty`. Pr
 events found, false-alarm episodes and false rows per 1,000 normal rows, and how often the first variable is guilty.
 Beside it an EWMA z-score, its line at the .995 quantile of what it said before.
 told: `inject_time`, `root_entities`; FOLDER/graph.csv where there is one. Prints AC@1, AC@3 and Avg@5 beside the plain
-ranking by deviation.
+ranking by deviation, and how often a right first answer is more confident than a wrong one (area under the curve).
+hidden: the same cases, and each once more without the variables of its root. Prints how many of these are below the
+confidence that refuses a tenth of the right answers.
 """
 
 import argparse
@@ -23,12 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fault_lab import area_under_curve, unknown_at
 
 from detectors.block import Block
 from detectors.causes.explain import explain
-from detectors.causes.graph import CausalGraph
+from detectors.causes.graph import CausalGraph, entity_of
 from detectors.causes.ranking import entities
 from detectors.causes.settings import CausesSettings
+from detectors.findings import Ranking
 from detectors.monitor import Monitor
 from detectors.settings import MonitorSettings
 
@@ -197,26 +202,44 @@ def rank_of(named: tuple[str, ...], roots: list[str]) -> int:
     return next((place for place, name in enumerate(named, start=1) if name in roots), sys.maxsize)
 
 
-def told(folder: Path) -> None:
-    ranks: dict[str, list[int]] = {"tocsin": [], "plain ranking": []}
+def explained(folder: Path, *, hidden: bool) -> Iterator[tuple[Case, Ranking]]:
+    """Every case with its ranking, told the time; hidden: as if nobody measured the root."""
     pairs = list(csv.reader((folder / "graph.csv").open()))[1:] if (folder / "graph.csv").is_file() else []
     for case in cases(folder):
-        graph = CausalGraph.from_pairs([(a, b) for a, b, *_ in pairs], case.variables) if pairs else None
+        kept = [i for i, v in enumerate(case.variables) if not hidden or entity_of(v) not in case.meta["root_entities"]]
+        names, values = [case.variables[i] for i in kept], np.ascontiguousarray(case.values[:, kept])
+        graph = CausalGraph.from_pairs([(a, b) for a, b, *_ in pairs], names) if pairs else None
         at = int(nanoseconds(case.meta["inject_time"]))
-        found = explain(
-            nanoseconds(case.times), case.values, case.variables, at, settings=CausesSettings(), graph=graph
-        )
+        times = nanoseconds(case.times)
+        yield case, explain(times, values, names, at, settings=CausesSettings(), graph=graph).ranking
+
+
+def told(folder: Path) -> tuple[list[float], list[float]]:
+    """Prints accuracy; gives the confidence of the right and of the wrong first answers."""
+    ranks: dict[str, list[int]] = {"tocsin": [], "plain ranking": []}
+    sure: dict[bool, list[float]] = {True: [], False: []}
+    for case, found in explained(folder, hidden=False):
         for name, causes in (("tocsin", found.causes), ("plain ranking", found.baseline_causes)):
             ranks[name].append(rank_of(entities(causes), case.meta["root_entities"]))
+        sure[ranks["tocsin"][-1] == 1].append(found.confidence)
     for name, places in ranks.items():
         reached = {k: float(np.mean([place <= k for place in places])) for k in range(1, 6)}
         average = np.mean(list(reached.values()))
         print(f"{name:14s} n {len(places)}  AC@1 {reached[1]:.3f}  AC@3 {reached[3]:.3f}  Avg@5 {average:.3f}")
+    print(f"confidence     area {area_under_curve(sure[True], sure[False]):.3f}")
+    return sure[True], sure[False]
+
+
+def hidden(folder: Path) -> None:
+    right, wrong = told(folder)
+    level, unknown = unknown_at(right, [found.confidence for _, found in explained(folder, hidden=True)])
+    wrong_below = float(np.mean([one < level for one in wrong])) if wrong else float("nan")
+    print(f"below {level:.2f}     a tenth of the right, {wrong_below:.3f} of the wrong, {unknown:.3f} of the hidden")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("detection", "told"))
+    parser.add_argument("what", choices=("detection", "told", "hidden"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--preset", default="team")
@@ -225,6 +248,8 @@ def main() -> int:
         parser.error(f"{given.folder} must hold cases: <case>/meta.json and <case>/data.csv.gz")
     if given.what == "told":
         told(given.folder)
+    elif given.what == "hidden":
+        hidden(given.folder)
     else:
         detection(given.folder, given.seeds, given.preset)
     return 0

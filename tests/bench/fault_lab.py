@@ -1,0 +1,242 @@
+"""A fault lab: faults of known kind, place and time in simulated systems, found and explained with nothing told.
+
+    python tests/bench/fault_lab.py [--seeds 20] [--variables 10] [--before 900] [--nonlinear] [--given] [--kinds ...]
+
+Each seed draws a system: a random acyclic graph over variables that move each other after 0 to 3 rows, each with a
+memory, a level and a unit of its own. A fault begins at row `before` and lasts to the end:
+
+    level       it is moved by 4 to 8 of its standard deviations
+    leak        it drifts away, that far in 60 rows
+    noise       what is its own grows fivefold
+    drop        its reading falls to 0
+    saturation  its reading cannot rise above its mean
+    delay       it follows its causes 8 rows later
+    outside     a level fault of a variable that nobody measures: the right answer is "unknown"
+
+Printed for each kind: n; found, the share that a trigger or a verdict found within 60 rows, and after how many rows
+(median); AC@1 and AC@3 of the last ranking, and AC@1 of the plain deviation ranking beside it; false, episodes before
+the fault in 1,000 rows; SHD, the structural Hamming distance of the graph that was learned over that of the empty graph
+(1 = no better than no graph). Then how well confidence told right first answers from wrong ones (area under the curve),
+and how often a cause outside was said to be unknown at the level that refuses a tenth of the right answers.
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detectors.block import Block
+from detectors.causes.graph import CausalGraph
+from detectors.causes.ranking import entities
+from detectors.findings import Edge, Ranking
+from detectors.monitor import Monitor
+
+KINDS = ("level", "leak", "noise", "drop", "saturation", "delay", "outside")
+LONGEST_LAG = 3
+SETTLE = 50  # rows that the simulation runs ahead
+AFTER = 120  # rows of the fault
+FOUND_WITHIN = 60
+LEVEL = 10.0  # of a reading, in units of its innovations
+LEAK_ROWS = 60
+DELAY_ROWS = 8
+LOUDER = 5.0
+
+
+@dataclass(frozen=True)
+class System:
+    """weights (D, D): [i, j] of i's effect on j, upper triangular; lags (D, D); memory (D,); units (D,)."""
+
+    weights: np.ndarray
+    lags: np.ndarray
+    memory: np.ndarray
+    units: np.ndarray
+    nonlinear: bool
+
+
+@dataclass(frozen=True)
+class Fault:
+    """size: in units of the root's innovations."""
+
+    kind: str
+    root: int
+    start: int
+    size: float
+
+
+def draw_system(rng: np.random.Generator, variables: int, *, nonlinear: bool = False) -> System:
+    """A random graph with two causes a variable on average."""
+    share = min(1.0, 4.0 / (variables - 1))
+    edges = np.triu(rng.random((variables, variables)) < share, 1)
+    signs = rng.choice([-1.0, 1.0], size=edges.shape)
+    return System(
+        weights=edges * signs * rng.uniform(0.4, 0.9, size=edges.shape),
+        lags=rng.integers(0, LONGEST_LAG + 1, size=edges.shape),
+        memory=rng.uniform(0.0, 0.6, size=variables),
+        units=10.0 ** rng.uniform(-3, 3, size=variables),
+        nonlinear=nonlinear,
+    )
+
+
+def simulate(system: System, innovations: np.ndarray, fault: Fault | None = None) -> np.ndarray:
+    """Readings (T - SETTLE, D) from innovations (T, D). A fault changes only its root and what follows from it."""
+    x = np.zeros_like(innovations)
+    for t in range(LONGEST_LAG + DELAY_ROWS, len(x)):
+        for j in range(x.shape[1]):
+            hit = fault is not None and fault.root == j and t - SETTLE >= fault.start
+            x[t, j] = _value(system, x, innovations, t, j, fault if hit else None)
+    return np.asarray((LEVEL + x[SETTLE:]) * system.units)
+
+
+def _value(system: System, x: np.ndarray, innovations: np.ndarray, t: int, j: int, fault: Fault | None) -> float:
+    kind = fault.kind if fault is not None else ""
+    causes = np.flatnonzero(system.weights[:, j])
+    lags = system.lags[causes, j] + (DELAY_ROWS if kind == "delay" else 0)
+    moved = x[t - lags, causes]
+    driven = system.weights[causes, j] @ (1.5 * np.tanh(moved) if system.nonlinear else moved)
+    value = system.memory[j] * x[t - 1, j] + driven + innovations[t, j] * (LOUDER if kind == "noise" else 1.0)
+    if fault is None:
+        return float(value)
+    if kind == "level":  # a lasting push, so that the variable itself settles at this size
+        value += fault.size * (1.0 - system.memory[j])
+    if kind == "leak":
+        value += fault.size * (1.0 - system.memory[j]) * (t - SETTLE - fault.start) / LEAK_ROWS
+    if kind == "saturation":
+        value = min(value, 0.0)
+    return -LEVEL if kind == "drop" else float(value)
+
+
+def draw_fault(rng: np.random.Generator, system: System, kind: str, start: int, spread: np.ndarray) -> Fault:
+    """A fault of the kind: of a variable with effects; with causes, if they are to be followed late; with two effects
+    or more, if it is to be outside. spread: (D,) standard deviations, in units of the innovations."""
+    effects, causes = (system.weights != 0).sum(axis=1), (system.weights != 0).sum(axis=0)
+    fits = {"delay": causes > 0, "outside": effects > 1}.get(kind, effects > 0)
+    chosen = np.flatnonzero(fits)
+    root = int(rng.choice(chosen if len(chosen) else np.arange(len(fits))))
+    return Fault("level" if kind == "outside" else kind, root, start, float(rng.uniform(4, 8) * spread[root]))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was found of one fault. delay: rows, None if it was not found. rank, plain: places of the root, from 1;
+    0 if it is not listed. shd, empty: of the learned and of the empty graph."""
+
+    kind: str
+    delay: int | None
+    rank: int
+    plain: int
+    confidence: float
+    false: int
+    shd: int
+    empty: int
+
+
+def run_trial(kind: str, seed: int, *, variables: int, before: int, nonlinear: bool, given: bool) -> Trial:
+    """Simulate a system with a fault, and watch it with tocsin's defaults."""
+    rng = np.random.default_rng([seed, KINDS.index(kind)])
+    system = draw_system(rng, variables + (kind == "outside"), nonlinear=nonlinear)
+    innovations = rng.normal(size=(SETTLE + before + AFTER, len(system.units)))
+    spread = (simulate(system, innovations) / system.units).std(axis=0)
+    fault = draw_fault(rng, system, kind, before, spread)
+    rows = simulate(system, innovations, fault)
+    seen = np.arange(len(system.units))
+    if kind == "outside":
+        seen = np.delete(seen, fault.root)
+    names = [f"n{number}.x" for number in seen]
+    truth = [(names[i], names[j]) for i, j in np.argwhere(system.weights[np.ix_(seen, seen)] != 0)]
+    graph = CausalGraph.from_pairs(truth, names) if given else None
+    monitor = Monitor(names, graph=graph)
+    found = monitor.step(Block(np.arange(len(rows), dtype=np.int64), rows[:, seen]))
+    return _judge(kind, f"n{fault.root}", before, found.rankings, truth)
+
+
+def _judge(kind: str, root: str, start: int, rankings: Sequence[Ranking], truth: list[tuple[str, str]]) -> Trial:
+    """The episode that opened first within the fault's first rows is the answer; its last ranking stands."""
+    opened = sorted({ranking.opened for ranking in rankings})
+    hits = [time for time in opened if start - 1 <= time <= start + FOUND_WITHIN]
+    false = sum(time < start - 1 for time in opened)
+    if not hits:
+        return Trial(kind, None, 0, 0, 0.0, false, len(truth), len(truth))
+    last = [ranking for ranking in rankings if ranking.opened == hits[0]][-1]
+    places = [_place(entities(causes), root) for causes in (last.causes, last.baseline_causes)]
+    shd = structural_hamming_distance(last.edges, truth)
+    return Trial(kind, max(0, hits[0] - start), *places, last.confidence, false, shd, len(truth))
+
+
+def _place(named: Sequence[str], root: str) -> int:
+    return named.index(root) + 1 if root in named else 0
+
+
+def structural_hamming_distance(edges: Iterable[Edge], truth: Iterable[tuple[str, str]]) -> int:
+    """Relations to add, drop or turn round until the graph is the true one, lags aside."""
+    found = {(edge.cause, edge.effect) for edge in edges}
+    true = set(truth)
+    pairs = {frozenset(pair) for pair in found | true}
+    return sum({p for p in found if set(p) == pair} != {p for p in true if set(p) == pair} for pair in pairs)
+
+
+def area_under_curve(right: Sequence[float], wrong: Sequence[float]) -> float:
+    """How often a right answer is more confident than a wrong one."""
+    if not right or not wrong:
+        return float("nan")
+    pairs = np.subtract.outer(np.array(right), np.array(wrong))
+    return float((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
+
+
+def unknown_at(right: Sequence[float], outside: Sequence[float], refused: float = 0.1) -> tuple[float, float]:
+    """The level that refuses at most that share of the right answers, and how many causes outside are below it."""
+    if not right or not outside:
+        return float("nan"), float("nan")
+    level = float(np.quantile(right, refused, method="lower"))
+    return level, float(np.mean(np.array(outside) < level))
+
+
+def table(trials: Sequence[Trial], rows: int) -> list[str]:
+    """One line for each kind of fault."""
+    columns = ("found", "delay", "AC@1", "AC@3", "plain", "false", "SHD")
+    head = f"{'fault':11s} {'n':>3s} " + " ".join(f"{column:>6s}" for column in columns)
+    kinds = dict.fromkeys(trial.kind for trial in trials)
+    return [head, *(_line(kind, [trial for trial in trials if trial.kind == kind], rows) for kind in kinds)]
+
+
+def _line(kind: str, trials: Sequence[Trial], rows: int) -> str:
+    delays = [trial.delay for trial in trials if trial.delay is not None]
+    figures = [len(delays) / len(trials), float(np.median(delays)) if delays else float("nan")]
+    figures += [float(np.mean([0 < trial.rank <= k for trial in trials])) for k in (1, 3)]
+    figures.append(float(np.mean([trial.plain == 1 for trial in trials])))
+    figures.append(1000 * sum(trial.false for trial in trials) / (rows * len(trials)))
+    figures.append(sum(trial.shd for trial in trials) / max(1, sum(trial.empty for trial in trials)))
+    return f"{kind:11s} {len(trials):3d} " + " ".join(f"{figure:6.2f}" for figure in figures)
+
+
+def calibration(trials: Sequence[Trial]) -> list[str]:
+    """How far the confidence can be trusted, over all kinds of faults that were found."""
+    found = [trial for trial in trials if trial.delay is not None]
+    right = [trial.confidence for trial in found if trial.rank == 1]
+    wrong = [trial.confidence for trial in found if trial.rank != 1 and trial.kind != "outside"]
+    outside = [trial.confidence for trial in found if trial.kind == "outside"]
+    level, unknown = unknown_at(right, outside)
+    return [
+        f"confidence of {len(right)} right against {len(wrong)} wrong first answers: "
+        f"area {area_under_curve(right, wrong):.2f}",
+        f"below {level:.2f}, a tenth of the right ones: {unknown:.2f} of {len(outside)} answers to a cause outside",
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=20, help="systems of each kind")
+    parser.add_argument("--variables", type=int, default=10)
+    parser.add_argument("--before", type=int, default=900, help="rows before the fault")
+    parser.add_argument("--nonlinear", action="store_true", help="variables saturate in what moves them")
+    parser.add_argument("--given", action="store_true", help="tocsin is given the true graph")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    asked = parser.parse_args()
+    options = {"variables": asked.variables, "before": asked.before, "nonlinear": asked.nonlinear, "given": asked.given}
+    trials = [run_trial(kind, seed, **options) for kind in asked.kinds for seed in range(asked.seeds)]
+    print("\n".join([*table(trials, asked.before), *calibration(trials)]))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
