@@ -7,6 +7,8 @@ Durations are seconds and sizes bytes here; a config writes `30s` and `64MiB`.
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
+from stream.maintenance import MaintenanceWindow
+
 Seconds: TypeAlias = Annotated[float, "duration"]  # 250ms, 30s, 5m, 1h, 7d
 Bytes: TypeAlias = Annotated[int, "size"]  # 512, 64KiB, 8MiB, 1GB
 Secret: TypeAlias = Annotated[str, "secret"]  # also as NAME_file: the path of a file that holds it
@@ -125,7 +127,7 @@ class AlignSettings:
 
 @dataclass(frozen=True, slots=True)
 class IncidentSettings:
-    """What a person sees."""
+    """What a person sees, and which of it pages: see :mod:`stream.paging`."""
 
     opened_by: tuple[Literal["verdict", "trigger"], ...] = ("verdict", "trigger")
     quiet_rows: int = 10  # rows without verdict and trigger until it is resolved
@@ -133,10 +135,16 @@ class IncidentSettings:
     critical_score: float = 2.0  # severity is critical from here, warning below; info with no row over the line
     max_causes: int = 10  # entities
     max_edges: int = 50  # of the causal graph, strongest first
+    cooldown: Seconds = 0.0  # what opens again so soon after it was resolved is the same incident
+    page_from: Literal["info", "warning", "critical"] = "warning"  # the least severity that pages
+    page_after: Seconds = 0.0  # from an incident's opening to the first verdict or trigger that makes it page
+    pages_per_day: float = 0.0  # most of each system; further incidents are info until one is free. 0: no budget
+    maintenance: tuple[MaintenanceWindow, ...] = ()  # incidents inside are recorded as suppressed and do not page
 
     def __post_init__(self) -> None:
         for name in ("quiet_rows", "max_gap_ticks", "max_causes"):
             at_least(name, getattr(self, name), 1)
+        at_least("pages_per_day", self.pages_per_day, 0)
 
 
 @dataclass(frozen=True, slots=True)
