@@ -105,6 +105,11 @@ class Incidents:
     def is_open(self) -> bool:
         return self._incident is not None and self._incident.resolved is None
 
+    @property
+    def is_paging(self) -> bool:
+        page = self._incident.page if self._incident is not None and self.is_open else Page()
+        return page.since is not None and not page.is_suppressed
+
     def _open_one(self) -> Incident | None:
         return self._incident if self.is_open else None
 

@@ -172,6 +172,10 @@ class Pipeline:
     def open_incidents(self) -> int:
         return sum(system.incidents.is_open for system in self._systems.values())
 
+    @property
+    def paging_incidents(self) -> int:
+        return sum(system.incidents.is_paging for system in self._systems.values())
+
     def standing(self) -> list[IncidentRecord]:
         """The open incidents as they were last told."""
         records = (system.incidents.standing() for system in self._systems.values())
