@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from alert_servers import Alertmanager, Receiver, command, wait_for
 from fakes import Broker, FakeClock, FakeMonitor, ListRejects, ListSink, ListSource, row
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keeper import Keeper
+from test_pipeline import level
 
 from stream.clock import SystemClock
 from stream.errors import ConfigError, DependencyError
@@ -20,7 +23,7 @@ from stream.http_target import HttpTarget
 from stream.pipeline import Pipeline
 from stream.records import IncidentRecord
 from stream.runner import Observer, Runner
-from stream.settings import AlertmanagerSettings, HttpTargetSettings, TlsSettings
+from stream.settings import AlertmanagerSettings, HttpTargetSettings, IncidentSettings, TlsSettings
 from stream.sinks.alertmanager import AWAY_S, MOST_WAITING
 from stream.sinks.alertmanager import Alertmanager as Sink
 from stream.sinks.protocol import Repeating
@@ -75,13 +78,13 @@ def tell(sink: Sink, *records: IncidentRecord) -> None:
 @pytest.mark.alerting
 def test_an_incident_is_an_alert_with_its_causes_and_ends_with_it(alertmanager):
     server = alertmanager(prefix="/alerts")
-    settings = AlertmanagerSettings(
+    options = AlertmanagerSettings(
         urls=(f"{server.url}/",),
         labels={"cluster": "eu"},
         generator_url="https://grafana/d/tocsin?var-system={system}&var-incident={id}",
         runbook_url="https://runbooks/tocsin",
     )
-    sink = Sink(settings)
+    sink = Sink(options)
     assert isinstance(sink, SinkProtocol) and isinstance(sink, Repeating)
     tell(sink, incident(causes=CAUSES, system="web shop", confidence=0.7, converged=True, note="young"))
     (alert,) = server.alerts()
@@ -398,6 +401,77 @@ def test_what_waits_is_bounded(receiver):
     tell(sink, incident(id="new"))
     sent = [alert["labels"]["system"] for body in receiver.documents("/api/v2/alerts") for alert in body]
     assert len(sent) == len(set(sent)) == MOST_WAITING + 1
+
+
+class Model:
+    """What Alertmanager makes of alerts: the last word on each set of labels. Now and then it is away."""
+
+    def __init__(self, clock: FakeClock, away: set[int]) -> None:
+        self._clock = clock
+        self._away = away
+        self._posts = 0
+        self._ends: dict[tuple[tuple[str, str], ...], int] = {}
+
+    def post(self, body: bytes) -> None:
+        self._posts += 1
+        if self._posts in self._away:
+            raise DependencyError("away")
+        for alert in json.loads(body):
+            assert from_text(alert["startsAt"]) <= self._clock.now_ns()
+            self._ends[tuple(sorted(alert["labels"].items()))] = from_text(alert["endsAt"])
+
+    def firing(self) -> list[dict[str, str]]:
+        return [dict(labels) for labels, ends in self._ends.items() if ends > self._clock.now_ns()]
+
+
+@given(
+    st.lists(level, min_size=1, max_size=80),
+    st.sets(st.integers(1, 80)),
+    st.sets(st.integers(1, 20), max_size=8),
+    st.integers(0, 80),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_fires_at_the_end_is_what_is_open_and_pages(values, flushes, away, restart):
+    """Whatever comes between: outages, blocks of any size, and another process that goes on from a snapshot."""
+    clock = FakeClock()
+    model = Model(clock, away)
+    sink, pipeline = modelled(clock, model), Pipeline(FakeMonitor, incidents=RULES)
+    for place, value in enumerate(values):
+        clock.sleep(1.0)
+        if place == restart:
+            before, pipeline = pipeline, Pipeline(FakeMonitor, incidents=RULES)
+            pipeline.load_state("p", before.state("p"))
+            flush(sink, clock)
+            sink = modelled(clock, model)
+            flush(sink, clock, *pipeline.standing())
+        sink.write(pipeline.process([row(place, clock.now, {"a.x": value, "b.x": 1.0})]).records)
+        if place in flushes:
+            flush(sink, clock)
+    flush(sink, clock, *pipeline.standing())
+    open_ones = [record for record in pipeline.standing() if record.pages]
+    assert [labels["system"] for labels in model.firing()] == ["shop" for _ in open_ones]
+    for record, labels in zip(open_ones, model.firing(), strict=True):
+        assert labels["severity"] == record.severity
+        assert labels.get("entity") == (record.causes[0]["entity"] if record.causes else None)
+
+
+RULES = IncidentSettings(quiet_rows=3, page_after=2.0, cooldown=5.0, pages_per_day=5.0)
+
+
+def modelled(clock: FakeClock, model: Model) -> Sink:
+    with Receiver() as receiver:
+        sink = Sink(AlertmanagerSettings(urls=(receiver.url,)), clock=clock)
+    sink._replicas[0].target = model  # type: ignore[assignment]
+    return sink
+
+
+def flush(sink: Sink, clock: FakeClock, *standing: IncidentRecord) -> None:
+    """As the runner does: again and again until it is taken."""
+    while True:
+        try:
+            return sink.repeat(standing) if standing else sink.flush()
+        except DependencyError:
+            clock.sleep(0.01)
 
 
 @pytest.mark.parametrize(
