@@ -1,6 +1,7 @@
 """What the address of another process tells."""
 
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
@@ -13,3 +14,19 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def url_fault(url: str) -> str | None:
+    """What is wrong with a URL that JSON is to be posted to; None if nothing is. The URL itself is not told.
+
+    >>> url_fault("https://host:9093/path"), url_fault("host:9093"), url_fault("http://me:secret@host")[:20]
+    (None, 'must be a URL such as http://host:9093/path', 'must not hold a user')
+    """
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        return "must be a URL such as http://host:9093/path"
+    return "must not hold a user: username and password are options of http" if "@" in parts.netloc else None

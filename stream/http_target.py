@@ -9,7 +9,7 @@ import logging
 import ssl
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from stream.addresses import is_loopback
 from stream.errors import ConfigError, DependencyError
@@ -29,21 +29,15 @@ class RefusedError(Exception):
 
 
 class HttpTarget:
-    """One URL. option: its name in the config, for what is told; is_secret: nothing but its host is told.
+    """One URL, which its settings have checked. is_secret: nothing but its host is told.
 
-    Raises ConfigError for a URL that is none and files that cannot be used.
+    option: whose it is in the config. Raises ConfigError for TLS files that cannot be used.
     """
 
     def __init__(self, url: str, settings: HttpTargetSettings, *, option: str, is_secret: bool = False) -> None:
         parts = urlsplit(url)
-        port = _port(parts)
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-            shown = "" if is_secret else f", got {url!r}"
-            raise ConfigError(f"{option} must be a URL such as http://host:9093/path{shown}")
-        if "@" in parts.netloc:
-            raise ConfigError(f"{option} must not hold a user: username and password are options of their own")
         self.name = f"{parts.scheme}://{parts.netloc}" + ("" if is_secret else parts.path)
-        self._host, self._port = parts.hostname, port
+        self._host, self._port = parts.hostname or "", parts.port
         self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._timeout = settings.timeout
         self._tls = _context(settings.tls, option) if parts.scheme == "https" else None
@@ -86,14 +80,6 @@ class HttpTarget:
         said = " ".join(text[:SHOWN_BYTES].decode(errors="replace").split())
         message = f"{self.name} answers {status} {reason}" + (f": {said}" if said else "")
         raise RefusedError(message) if status in UNACCEPTABLE else DependencyError(message)
-
-
-def _port(parts: SplitResult) -> int | None:
-    """0 for one that is none."""
-    try:
-        return parts.port
-    except ValueError:
-        return 0
 
 
 def _authorization(settings: HttpTargetSettings) -> dict[str, str]:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
+from stream.addresses import url_fault
 from stream.maintenance import MaintenanceWindow
 
 Seconds: TypeAlias = Annotated[float, "duration"]  # 250ms, 30s, 5m, 1h, 7d
@@ -88,6 +89,8 @@ class AlertmanagerSettings:
     def __post_init__(self) -> None:
         if not self.urls:
             raise ValueError("urls must name at least one Alertmanager, got none")
+        for fault in filter(None, map(url_fault, self.urls)):
+            raise ValueError(f"urls {fault}")
         at_least("resend", self.resend, 1)
         for name in self.labels:
             if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name) or name in OUR_LABELS:
@@ -103,6 +106,10 @@ class WebhookSettings:
     url: Secret = field(default="", repr=False)  # many hold a token
     secret: Secret = field(default="", repr=False)
     http: HttpTargetSettings = field(default_factory=HttpTargetSettings)
+
+    def __post_init__(self) -> None:
+        if self.url and (fault := url_fault(self.url)):
+            raise ValueError(f"url {fault}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from keeper import Keeper
 from test_pipeline import level
 
+from stream.cli import main
 from stream.clock import SystemClock
 from stream.errors import ConfigError, DependencyError
 from stream.event_time import from_text, to_text
@@ -321,6 +322,15 @@ def test_none_that_answers_at_the_start_is_told(receiver):
     Sink(AlertmanagerSettings(urls=("http://127.0.0.1:1", receiver.url)))
 
 
+def test_run_ends_with_exit_code_4_where_no_alertmanager_answers(tmp_path, capsys):
+    sinks = "{kinds: [alertmanager], dead_letters: none, alertmanager: {urls: ['http://127.0.0.1:1']}}"
+    source = f"{{kind: file, file: {{path: {tmp_path}/rows.csv}}}}"
+    (tmp_path / "rows.csv").write_text("time,a\n1,2\n")
+    (tmp_path / "c.yml").write_text(f"source: {source}\nsinks: {sinks}\nautoencoder: {{enabled: false}}\n")
+    assert main(["run", "--config", str(tmp_path / "c.yml")]) == 4
+    assert "http://127.0.0.1:1/api/v2/status cannot be reached" in capsys.readouterr().err
+
+
 def test_one_that_is_away_is_not_waited_for_while_another_answers(receiver):
     clock = FakeClock()
     sink = Sink(AlertmanagerSettings(urls=("http://127.0.0.1:1", receiver.url)), clock=clock)
@@ -478,6 +488,8 @@ def flush(sink: Sink, clock: FakeClock, *standing: IncidentRecord) -> None:
     ("options", "told"),
     [
         ({"urls": ()}, "urls must name at least one Alertmanager"),
+        ({"urls": ("http://host:9093", "host")}, "urls must be a URL such as http://host:9093/path"),
+        ({"urls": ("http://me:hush@host",)}, "urls must not hold a user"),
         ({"resend": 0.5}, "resend must be at least 1, got 0.5"),
         ({"labels": {"a-b": "c"}}, "labels must be names such as cluster"),
         ({"labels": {"severity": "c"}}, "labels must be names such as cluster"),
