@@ -25,6 +25,7 @@ def url_fault(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_url = is_url and url.isascii() and " " not in url and url.isprintable()
     except ValueError:
         is_url = False
     if not is_url:

@@ -68,6 +68,8 @@ class HttpTargetSettings:
     def __post_init__(self) -> None:
         if self.bearer_token and self.username:
             raise ValueError("bearer_token and username exclude each other")
+        if not (self.bearer_token.isascii() and self.bearer_token.isprintable()):
+            raise ValueError("bearer_token must be a line of ASCII characters, got others")
         if self.timeout <= 0:
             raise ValueError(f"timeout must be longer than 0s, got {self.timeout}")
 

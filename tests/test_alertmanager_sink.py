@@ -494,6 +494,8 @@ def flush(sink: Sink, clock: FakeClock, *standing: IncidentRecord) -> None:
         ({"labels": {"a-b": "c"}}, "labels must be names such as cluster"),
         ({"labels": {"severity": "c"}}, "labels must be names such as cluster"),
         ({"http": lambda: HttpTargetSettings(username="a", bearer_token="b")}, "bearer_token and username exclude"),
+        ({"http": lambda: HttpTargetSettings(bearer_token="a\nb: c")}, "bearer_token must be a line of ASCII"),
+        ({"urls": ("http://host/a b",)}, "urls must be a URL"),
         ({"http": lambda: HttpTargetSettings(timeout=0.0)}, "timeout must be longer than 0s"),
     ],
 )
