@@ -148,7 +148,8 @@ def _schema(hint: Any, default: Any) -> dict[str, Any]:
         inner = _schema(next(a for a in arguments if a is not type(None)), default)
         return {"anyOf": [{name: part for name, part in inner.items() if name != "default"}, {"type": "null"}], **shown}
     if origin is tuple:
-        return {"type": "array", "items": _schema(arguments[0], None) | {"default": None}, **shown}
+        items = _schema(arguments[0], None)
+        return {"type": "array", "items": items if "properties" in items else items | {"default": None}, **shown}
     if meaning(hint) in ("duration", "size"):
         units = "|".join((DURATIONS if meaning(hint) == "duration" else SIZES).keys())
         return {"type": ["string", "integer"], "pattern": rf"^\d+(\.\d+)? ?({units})$", **shown}
@@ -158,6 +159,9 @@ def _schema(hint: Any, default: Any) -> dict[str, Any]:
 
 def _section_schema(kind: Any, default: Any) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
-    options = {name: _schema(hint, getattr(default, name)) for name, hint in hints.items()}
+    fields = {field.name: field.default for field in dataclasses.fields(kind)}  # of one of a list, which has no default
+    options = {
+        name: _schema(hint, fields[name] if default is None else getattr(default, name)) for name, hint in hints.items()
+    }
     twins = {f"{name}_file": {"type": "string"} for name, hint in hints.items() if meaning(hint) == "secret"}
     return {"type": "object", "additionalProperties": False, "properties": {**options, **twins}}

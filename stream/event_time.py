@@ -49,6 +49,15 @@ def from_text(text: str) -> int:
     return _within((since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000, text)
 
 
+def from_record(time: str | int | float) -> int:
+    """Nanoseconds of a time as records show it; a number's unit is the likely one. Raises ValueError.
+
+    >>> from_record("1970-01-01T00:00:01Z"), from_record(1661140260)
+    (1000000000, 1661140260000000000)
+    """
+    return from_text(time) if isinstance(time, str) else from_number(time, unit_of(time))
+
+
 def to_text(ns: int) -> str:
     """RFC 3339 in UTC, with as many digits as the time has.
 

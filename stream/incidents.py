@@ -1,10 +1,12 @@
 """Incidents of one system: opened by the first verdict or trigger, resolved once it is quiet.
 
 Causes that are still being worked out then revise the resolved incident, until they are settled or another one opens.
+What opens again within the cooldown is the same incident. :mod:`stream.paging` decides which of them page.
 
 A deterministic state machine in the system's rows: however they are cut into blocks, the same records come out.
 """
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,8 @@ import numpy as np
 
 from detectors.block import IntArray
 from detectors.findings import Findings, Ranking, Trigger, Verdict
+from stream.event_time import NS_PER
+from stream.paging import Page, Paging
 from stream.records import (
     FindingRecord,
     IncidentRecord,
@@ -47,6 +51,7 @@ class Incident(msgspec.Struct):
     trigger: Fired | None = None
     resolved: int | None = None
     note: str = ""
+    page: Page = msgspec.field(default_factory=Page)
 
 
 class Episode(msgspec.Struct):
@@ -64,6 +69,8 @@ class _Saved(msgspec.Struct):
     tick: int | None
     incident: Incident | None
     episode: Episode | None
+    resolved: Incident | None
+    pages: list[int]
 
 
 class Incidents:
@@ -91,10 +98,17 @@ class Incidents:
         self._tick: int | None = None
         self._incident: Incident | None = None
         self._episode: Episode | None = None
+        self._resolved: Incident | None = None  # the last one, while its cooldown may still run
+        self._paging = Paging(system, settings)
 
     @property
     def is_open(self) -> bool:
         return self._incident is not None and self._incident.resolved is None
+
+    @property
+    def is_paging(self) -> bool:
+        page = self._incident.page if self._incident is not None and self.is_open else Page()
+        return page.since is not None and not page.is_suppressed
 
     def _open_one(self) -> Incident | None:
         return self._incident if self.is_open else None
@@ -123,6 +137,11 @@ class Incidents:
         """The input ended: where an open incident stands."""
         incident = self._open_one()
         return [] if incident is None or self._last is None else [self._record(incident, "update", self._last)]
+
+    def standing(self) -> IncidentRecord | None:
+        """An open incident as it was last told; changes nothing."""
+        incident = self._open_one()
+        return None if incident is None else self._record(incident, "update", incident.updated)
 
     def _events(self, findings: Findings) -> list[tuple[int, Event | None]]:
         """(place in the block, what happened there) in order; None is a long silence before the row."""
@@ -167,12 +186,22 @@ class Incidents:
             before = incident.updated if self._last is None else self._last
             incident.resolved = int(times[place]) if place >= 0 else before
             records.append(self._record(incident, "resolved", incident.resolved, note=note))
+            self._resolved = copy.deepcopy(incident) if self._settings.cooldown else None
         self._forget_what_is_over()
 
     def _open(self, by: str, time: int, place: int) -> Incident:
         self._forget_what_is_over()
-        self._incident = Incident(int(time), by, int(time), self._row + place)
+        again = self._same_again(int(time))
+        self._incident = again or Incident(int(time), by, int(time), self._row + place)
         return self._incident
+
+    def _same_again(self, time: int) -> Incident | None:
+        """The incident that was resolved last, open again, if its cooldown is not over."""
+        last, self._resolved = self._resolved, None
+        if last is None or last.resolved is None or time - last.resolved > self._settings.cooldown * NS_PER["s"]:
+            return None
+        last.resolved, last.note = None, ""
+        return last
 
     def _forget_what_is_over(self) -> None:
         """An episode that still runs goes on, under the resolved incident or the next one."""
@@ -186,11 +215,11 @@ class Incidents:
         if incident is None and "verdict" in self._settings.opened_by:
             incident, change = self._open("verdict", verdict.time, place), "open"
         if incident is not None:
-            was = self._severity(incident.score)
+            was = self._shown(incident)
             incident.score = max(incident.score, float(verdict.score))
             incident.verdicts += 1
-            incident.last_active = self._row + place
-            change = change or ("update" if self._severity(incident.score) != was else "")
+            self._go_on(incident, place, verdict.time, is_opening=bool(change))
+            change = change or ("update" if self._shown(incident) != was else "")
         record = verdict_record(
             verdict,
             system=self._system,
@@ -208,14 +237,26 @@ class Incidents:
         if incident is None and "trigger" in self._settings.opened_by:
             incident, change = self._open("trigger", trigger.time, place), "open"
         if incident is not None:
-            incident.last_active = self._row + place
+            was = incident.trigger, self._shown(incident)
             if incident.trigger is None:
                 incident.trigger = Fired(int(trigger.time), float(trigger.statistic), float(trigger.threshold))
-                change = change or "update"
+            self._go_on(incident, place, trigger.time, is_opening=bool(change))
+            change = change or ("update" if (incident.trigger, self._shown(incident)) != was else "")
         belongs = None if incident is None else incident_id(self._system, incident)
         ts = self._format(trigger.time)
         record = trigger_record(trigger, system=self._system, ts=ts, incident_id=belongs)
         return [self._record(incident, change, trigger.time), record] if incident and change else [record]
+
+    def _go_on(self, incident: Incident, place: int, time: int, *, is_opening: bool) -> None:
+        """A verdict or trigger: it is not quiet, and perhaps a page now."""
+        incident.last_active = self._row + place
+        severity = self._severity(incident.score)
+        opened, now = incident.opened, int(time)
+        self._paging.consider(incident.page, severity=severity, opened=opened, now=now, is_opening=is_opening)
+
+    def _shown(self, incident: Incident) -> tuple[str, int | None]:
+        """What makes a person look again when it changes: the severity, and since when it pages."""
+        return "info" if incident.page.is_held else self._severity(incident.score), incident.page.since
 
     def _ranking(self, ranking: Ranking) -> list[FindingRecord]:
         fields = ranking_fields(ranking, causes=self._settings.max_causes, edges=self._settings.max_edges)
@@ -234,8 +275,9 @@ class Incidents:
         incident.updated = int(now)
         incident.note = note or incident.note
         fields = dict(self._episode.fields) if self._episode else {}
-        fields["note"] = "; ".join(part for part in (fields.get("note", ""), incident.note) if part)
-        fired = incident.trigger
+        held = f"held by the budget of {self._settings.pages_per_day:g} pages a day" if incident.page.is_held else ""
+        fields["note"] = "; ".join(part for part in (fields.get("note", ""), incident.note, held) if part)
+        fired, page = incident.trigger, incident.page
         return IncidentRecord(
             id=incident_id(self._system, incident),
             system=self._system,
@@ -244,11 +286,14 @@ class Incidents:
             resolved_at=None if incident.resolved is None else self._format(incident.resolved),
             onset_at=self._format(self._episode.onset) if self._episode else None,
             status=status,
-            severity=self._severity(incident.score),
+            severity=self._shown(incident)[0],
             opened_by=incident.opened_by,
             score=incident.score,
             verdicts=incident.verdicts,
             trigger=None if fired is None else {**msgspec.to_builtins(fired), "ts": self._format(fired.ts)},
+            paged_at=None if page.since is None else self._format(page.since),
+            suppressed=page.is_suppressed,
+            held=page.is_held,
             config_hash=self._config_hash,
             **fields,
         )
@@ -261,13 +306,15 @@ class Incidents:
 
     def state(self) -> dict[str, Any]:
         """What JSON can hold."""
-        saved = _Saved(self._row, self._last, self._tick, self._incident, self._episode)
+        incidents = self._incident, self._episode, self._resolved
+        saved = _Saved(self._row, self._last, self._tick, *incidents, self._paging.recent)
         return msgspec.to_builtins(saved)  # type: ignore[no-any-return]
 
     def load_state(self, state: dict[str, Any]) -> None:
         saved = msgspec.convert(state, _Saved)
         self._row, self._last, self._tick = saved.row, saved.last, saved.tick
-        self._incident, self._episode = saved.incident, saved.episode
+        self._incident, self._episode, self._resolved = saved.incident, saved.episode, saved.resolved
+        self._paging.recent = saved.pages
 
 
 def incident_id(system: str, incident: Incident) -> str:

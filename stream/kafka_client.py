@@ -11,13 +11,13 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kafka.errors import KafkaConfigurationError, KafkaError
 from kafka.net.compat import KafkaNetClient
 
+from stream.addresses import is_loopback
 from stream.errors import ConfigError, DependencyError
 from stream.settings import KafkaSettings
 
@@ -98,7 +98,7 @@ def warn_if_open(settings: KafkaSettings) -> None:
         return
     for server in settings.bootstrap_servers:
         host = server.rpartition(":")[0] or server
-        if not _is_loopback(host):
+        if not is_loopback(host):
             log.warning("connection to Kafka is not encrypted", extra={"server": server})
 
 
@@ -194,10 +194,3 @@ def _close(made: list[KafkaNetClient]) -> None:
 
 def _names(settings: KafkaSettings) -> str:
     return ",".join(settings.bootstrap_servers)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -18,7 +18,7 @@ from stream.records import IncidentRecord, TriggerRecord, VerdictRecord
 from stream.runner import Observer, Runner
 from stream.sources.protocol import Batch
 
-OPERATIONS = ("read", "start", "write", "flush", "snapshot", "commit")
+OPERATIONS = ("read", "start", "write", "flush", "repeat", "snapshot", "commit")
 DURATIONS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 SCORES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
 LAG_EVERY_S = 1.0
@@ -42,6 +42,7 @@ class Metrics(Observer):
         self._clock = clock or SystemClock()
         self._lag_at = -LAG_EVERY_S
         self._sizes: dict[str, int] = {}  # of each partition's newest snapshot
+        self._counted: dict[str, dict[Counter, str]] = {}  # each system's incident that was counted last in each way
         Info("tocsin_build", "The running version.", registry=registry).info({"version": version})
         Info("tocsin_config", "The running configuration.", registry=registry).info({"hash": config_hash})
         self._define_flow(registry)
@@ -69,6 +70,10 @@ class Metrics(Observer):
         self.opened = counter("tocsin_incidents_opened", "Incidents opened.")
         self.resolved = counter("tocsin_incidents_resolved", "Incidents resolved.")
         self.open = gauge("tocsin_incidents_open", "Incidents that are open.")
+        self.paging = gauge("tocsin_incidents_paging", "Incidents that are open and page.")
+        self.pages = counter("tocsin_pages", "Incidents that page.")
+        self.held = counter("tocsin_pages_held", "Incidents that do not page, for the budget of pages is spent.")
+        self.suppressed = counter("tocsin_pages_suppressed", "Incidents in a maintenance window.")
         self.shadow = Histogram(
             "tocsin_background_score",
             "Scores of the autoencoder, which has no vote; 1.0 is its line.",
@@ -112,8 +117,18 @@ class Metrics(Observer):
             self.verdicts.inc()
         elif isinstance(record, TriggerRecord):
             self.triggers.inc()
-        elif isinstance(record, IncidentRecord) and record.status in ("open", "resolved"):
+        elif isinstance(record, IncidentRecord):
+            self._count_incident(record)
+
+    def _count_incident(self, record: IncidentRecord) -> None:
+        if record.status in ("open", "resolved"):
             (self.opened if record.status == "open" else self.resolved).inc()
+        ways = {self.pages: record.pages, self.held: record.held, self.suppressed: record.suppressed}
+        for counter in (counter for counter, is_so in ways.items() if is_so):
+            newest = self._counted.setdefault(record.system, {})
+            if newest.get(counter) != record.id:
+                newest[counter] = record.id
+                counter.inc()
 
     def on_flush(self, seconds: float) -> None:
         self.flush_seconds.observe(seconds)
@@ -131,6 +146,7 @@ class Metrics(Observer):
 
     def on_turn(self, runner: Runner) -> None:
         self.open.set(runner.pipeline.open_incidents)
+        self.paging.set(runner.pipeline.paging_incidents)
         self.systems.set(len(runner.pipeline))
         self.warming.set(runner.pipeline.warming)
         self.partitions.set(len(runner.partitions))

@@ -12,7 +12,7 @@ from stream.align import Aligned, Aligner
 from stream.errors import StateError
 from stream.event_time import to_text
 from stream.incidents import Incidents
-from stream.records import FindingRecord, Time
+from stream.records import FindingRecord, IncidentRecord, Time
 from stream.settings import AlignSettings, IncidentSettings
 from stream.sources.protocol import Readings, Reject
 
@@ -171,6 +171,15 @@ class Pipeline:
     @property
     def open_incidents(self) -> int:
         return sum(system.incidents.is_open for system in self._systems.values())
+
+    @property
+    def paging_incidents(self) -> int:
+        return sum(system.incidents.is_paging for system in self._systems.values())
+
+    def standing(self) -> list[IncidentRecord]:
+        """The open incidents as they were last told."""
+        records = (system.incidents.standing() for system in self._systems.values())
+        return [record for record in records if record is not None]
 
     @property
     def warming(self) -> int:

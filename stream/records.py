@@ -86,7 +86,15 @@ class IncidentRecord(msgspec.Struct, tag_field="kind", tag="incident", kw_only=T
     confidence: float | None = None
     answer: str = ""  # the first cause's entity, or "unknown": then the causes are guesses
     note: str = ""
+    paged_at: Time | None = None  # since when it pages people (stream.paging); None: not yet, or never
+    suppressed: bool = False  # it lies in a maintenance window
+    held: bool = False  # the budget of pages is spent: severity is info
     config_hash: str = ""
+
+    @property
+    def pages(self) -> bool:
+        """Whether sinks that wake people tell of it."""
+        return self.paged_at is not None and not self.suppressed
 
 
 FindingRecord: TypeAlias = VerdictRecord | TriggerRecord | IncidentRecord

@@ -9,7 +9,7 @@ import msgspec
 
 from detectors.causes.confidence import UNKNOWN
 from stream.console import Paint, apart, count, moment, number, span
-from stream.event_time import TimeStyle, from_number, from_text
+from stream.event_time import NS_PER, TimeStyle, from_number, from_text
 from stream.pipeline import Outcome
 from stream.records import IncidentRecord, Time, TriggerRecord, VerdictRecord
 from stream.runner import Observer
@@ -123,6 +123,7 @@ class Report(Observer):
         until = record.updated_at if record.resolved_at is None else record.resolved_at
         lasted = span(self._ns(until) - self._ns(record.opened_at))
         parts = [record.severity, f"open for {lasted}" if is_open else lasted]
+        parts += ["in a maintenance window"] * record.suppressed
         if record.verdicts:
             parts.append(f"{count(record.verdicts, 'row')} over the line, peak {number(record.score)}")
         elif record.trigger:
@@ -149,6 +150,7 @@ class Report(Observer):
             f"{count(self.verdicts, 'row')} over the line, {count(self.triggers, 'trigger')}, "
             f"{count(len(self.incidents), 'incident')}{still}",
         ]
+        lines += self._realised()
         if self.causes:
             lines.append(
                 "named as the cause: " + ", ".join(f"{name} ({times})" for name, times in self.causes.most_common(8))
@@ -162,6 +164,19 @@ class Report(Observer):
             lines.append(f"autoencoder: {scored} scored, {over:,} over its line (it has no vote)")
         return [*lines, *off]
 
+    def _realised(self) -> list[str]:
+        """How often it would have paged, where the input is long enough to tell."""
+        held = sum(record.held for record in self.incidents.values())
+        beyond = f"; {held} held by the budget" if held else ""
+        rate = f", {number(self._pages() / self._days())} a day" if self._days() >= 1 else ""
+        return [f"{count(self._pages(), 'page')}{rate}{beyond}"] if rate or held else []
+
+    def _pages(self) -> int:
+        return sum(record.pages for record in self.incidents.values())
+
+    def _days(self) -> float:
+        return (self._times[1] - self._times[0]) / (86_400 * NS_PER["s"]) if self._times else 0.0
+
     @property
     def causes(self) -> Counter[str]:
         """How many incidents, those for information aside, each entity is the first cause of."""
@@ -170,6 +185,7 @@ class Report(Observer):
 
     def document(self, off: Sequence[str], dead_letters: str | None) -> dict[str, Any]:
         """The summary for machines."""
+        days = self._days()
         return {
             "rows": self.rows,
             "variables": self.variables,
@@ -177,6 +193,8 @@ class Report(Observer):
             "seconds": round(time.monotonic() - self._began, 3),
             "verdicts": self.verdicts,
             "triggers": self.triggers,
+            "pages": self._pages(),
+            "pages_per_day": self._pages() / days if days >= 1 else None,
             "incidents": [msgspec.to_builtins(record) for record in self.incidents.values()],
             "rejects": dict(self.rejects),
             "dead_letters": dead_letters if self.rejects else None,

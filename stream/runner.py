@@ -8,7 +8,8 @@ after it is saved, and the state is saved together with its position: whenever t
 found again has learned each row before its position once, and none after it. What was said twice has the same id.
 
 While something outside is away (a sink, the disk, the cluster) the runner holds what it has, pauses reading and tries
-again with growing pauses; the source is still asked, so that a membership in a group lives on.
+again with growing pauses; the source is still asked, so that a membership in a group lives on, and sinks that must
+repeat what stands open (alerts) do so.
 """
 
 import logging
@@ -22,7 +23,7 @@ from stream.event_time import to_text
 from stream.pipeline import Outcome, Pipeline
 from stream.records import VerdictRecord
 from stream.settings import RunnerSettings, SnapshotSettings
-from stream.sinks.protocol import DeadLetters, Sink
+from stream.sinks.protocol import DeadLetters, Repeating, Sink
 from stream.snapshot import Snapshots
 from stream.sources.protocol import Batch, Source
 
@@ -33,7 +34,7 @@ T = TypeVar("T")
 class Observer:
     """Who wants to know what happens: metrics, a replay's tables and progress. Overrides what it looks at.
 
-    Called from the runner's thread. what: read, start, write, flush, snapshot or commit.
+    Called from the runner's thread. what: read, start, write, flush, repeat, snapshot or commit.
     """
 
     def on_read(self, batch: Batch) -> None: ...
@@ -82,6 +83,7 @@ class Runner:
         self.partitions: dict[str, int | None] = {}  # ours, with the next offset of each once it is known
         self.is_ready = False  # assigned and restored
         self._sinks = sinks
+        self._repeating = [sink for sink in sinks if isinstance(sink, Repeating)]
         self._dead_letters = dead_letters
         self._snapshots = snapshots
         self._settings = settings or RunnerSettings()
@@ -120,6 +122,7 @@ class Runner:
             self._end()
         elif self._clock.monotonic() - self._saved_at >= self._every_s:
             self._save()
+        self._repeat()
         for observer in self._observers:
             observer.on_turn(self)
         return batch.end
@@ -181,6 +184,18 @@ class Runner:
         for observer in self._observers:
             observer.on_flush(self._clock.monotonic() - began)
 
+    def _repeat(self) -> None:
+        """Rows or none: what stands open, to the sinks that are due. Nothing waits for one that is away."""
+        for sink in (sink for sink in self._repeating if sink.is_due()):
+            for observer in self._observers:
+                observer.on_attempt("repeat")
+            try:
+                sink.repeat(self.pipeline.standing())
+            except DependencyError as error:
+                for observer in self._observers:
+                    observer.on_failure("repeat", error)
+                log.warning("dependency away, reading on", extra={"what": "repeat", "error": str(error)})
+
     def _save(self) -> None:
         """Snapshots of what moved on, then the commit. Everything before it is flushed already."""
         self._saved_at = self._clock.monotonic()
@@ -231,6 +246,7 @@ class Runner:
             began, slice_s = self._clock.monotonic(), min(left, self._settings.read_timeout)
             if is_reading:
                 self._keep_alive(slice_s)
+            self._repeat()
             self._clock.sleep(max(0.0, slice_s - (self._clock.monotonic() - began)))
 
     def _keep_alive(self, timeout_s: float) -> None:

@@ -4,12 +4,18 @@ The options of the mathematics are in :mod:`detectors.settings`; :mod:`stream.co
 Durations are seconds and sizes bytes here; a config writes `30s` and `64MiB`.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
+
+from stream.addresses import url_fault
+from stream.maintenance import MaintenanceWindow
 
 Seconds: TypeAlias = Annotated[float, "duration"]  # 250ms, 30s, 5m, 1h, 7d
 Bytes: TypeAlias = Annotated[int, "size"]  # 512, 64KiB, 8MiB, 1GB
 Secret: TypeAlias = Annotated[str, "secret"]  # also as NAME_file: the path of a file that holds it
+
+OUR_LABELS = ("alertname", "system", "entity", "severity")  # that identify an alert
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +45,6 @@ class JsonLinesSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class SinkSettings:
-    """Where findings go, and rejected input."""
-
-    kinds: tuple[str, ...] = ("kafka",)  # names of stream.sinks.registry
-    dead_letters: str = "kafka"  # a name of the same registry that keeps rejects, too; "none" counts them only
-    jsonlines: JsonLinesSettings = field(default_factory=JsonLinesSettings)
-    rejects_path: str = "rejects.jsonl"  # of dead_letters: jsonlines
-
-
-@dataclass(frozen=True, slots=True)
 class TlsSettings:
     """PEM files. Empty ca_file: the system's authorities."""
 
@@ -57,6 +53,81 @@ class TlsSettings:
     key_file: str = ""
     key_password: Secret = field(default="", repr=False)
     check_hostname: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTargetSettings:
+    """How another process is spoken to over HTTP. tls is for https only."""
+
+    timeout: Seconds = 5.0  # of each step of a request
+    username: str = ""  # basic authentication
+    password: Secret = field(default="", repr=False)
+    bearer_token: Secret = field(default="", repr=False)
+    tls: TlsSettings = field(default_factory=TlsSettings)
+
+    def __post_init__(self) -> None:
+        if self.bearer_token and self.username:
+            raise ValueError("bearer_token and username exclude each other")
+        if not (self.bearer_token.isascii() and self.bearer_token.isprintable()):
+            raise ValueError("bearer_token must be a line of ASCII characters, got others")
+        if self.timeout <= 0:
+            raise ValueError(f"timeout must be longer than 0s, got {self.timeout}")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertmanagerSettings:
+    """Incidents that page, as alerts of Alertmanager's API v2. Each of the urls gets all of them.
+
+    labels: added to every alert's.  generator_url: the way back to the incident; {id} and {system} stand for its own.
+    """
+
+    urls: tuple[str, ...] = ("http://localhost:9093",)
+    resend: Seconds = 60.0  # while it fires; an alert that is not sent again ends after four times this
+    labels: dict[str, str] = field(default_factory=dict)
+    generator_url: str = ""
+    runbook_url: str = ""
+    http: HttpTargetSettings = field(default_factory=HttpTargetSettings)
+
+    def __post_init__(self) -> None:
+        if not self.urls:
+            raise ValueError("urls must name at least one Alertmanager, got none")
+        for fault in filter(None, map(url_fault, self.urls)):
+            raise ValueError(f"urls {fault}")
+        at_least("resend", self.resend, 1)
+        for name in self.labels:
+            if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name) or name in OUR_LABELS:
+                raise ValueError(
+                    f"labels must be names such as cluster, other than {', '.join(OUR_LABELS)}, got {name}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSettings:
+    """Incidents that page, as JSON documents by POST. secret: of the signature; empty: none is made."""
+
+    url: Secret = field(default="", repr=False)  # many hold a token
+    secret: Secret = field(default="", repr=False)
+    http: HttpTargetSettings = field(default_factory=HttpTargetSettings)
+
+    def __post_init__(self) -> None:
+        if self.url and (fault := url_fault(self.url)):
+            raise ValueError(f"url {fault}")
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSettings:
+    """Where findings go, and rejected input."""
+
+    kinds: tuple[str, ...] = ("kafka",)  # names of stream.sinks.registry
+    dead_letters: str = "kafka"  # a name of the same registry that keeps rejects, too; "none" counts them only
+    jsonlines: JsonLinesSettings = field(default_factory=JsonLinesSettings)
+    alertmanager: AlertmanagerSettings = field(default_factory=AlertmanagerSettings)
+    webhook: WebhookSettings = field(default_factory=WebhookSettings)
+    rejects_path: str = "rejects.jsonl"  # of dead_letters: jsonlines
+
+    def __post_init__(self) -> None:
+        if "webhook" in self.kinds and not self.webhook.url:
+            raise ValueError("kinds must not hold webhook without a webhook.url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +196,7 @@ class AlignSettings:
 
 @dataclass(frozen=True, slots=True)
 class IncidentSettings:
-    """What a person sees."""
+    """What a person sees, and which of it pages: see :mod:`stream.paging`."""
 
     opened_by: tuple[Literal["verdict", "trigger"], ...] = ("verdict", "trigger")
     quiet_rows: int = 10  # rows without verdict and trigger until it is resolved
@@ -134,10 +205,16 @@ class IncidentSettings:
     critical_score: float = 2.0  # severity is critical from here, warning below; info with no row over the line
     max_causes: int = 10  # entities
     max_edges: int = 50  # of the causal graph, strongest first
+    cooldown: Seconds = 0.0  # what opens again so soon after it was resolved is the same incident
+    page_from: Literal["info", "warning", "critical"] = "warning"  # the least severity that pages
+    page_after: Seconds = 0.0  # from an incident's opening to the first verdict or trigger that makes it page
+    pages_per_day: float = 0.0  # most of each system; further incidents are info until one is free. 0: no budget
+    maintenance: tuple[MaintenanceWindow, ...] = ()  # incidents inside are recorded as suppressed and do not page
 
     def __post_init__(self) -> None:
         for name in ("quiet_rows", "trigger_quiet_rows", "max_gap_ticks", "max_causes"):
             at_least(name, getattr(self, name), 1)
+        at_least("pages_per_day", self.pages_per_day, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """YAML into frozen dataclasses by their type hints: every mistake is an error with its file and line.
 
-Known types: bool, int, float, str, Literal, X | None, tuple[X, ...], dict[str, X], dataclasses, and those with a
-meaning: Annotated[float, "duration"] (`30s`), Annotated[int, "size"] (`64MiB`) and Annotated[str, "secret"], which has
-a twin `NAME_file`. In a value `${NAME}` and `${NAME:-default}` stand for an environment variable, `$$` for a dollar.
+Known types: bool, int, float, str, Literal, X | None, tuple[X, ...], dict[str, X], dataclasses and lists of them, and
+those with a meaning: Annotated[float, "duration"] (`30s`), Annotated[int, "size"] (`64MiB`) and Annotated[str,
+"secret"], which has a twin `NAME_file`. In a value `${NAME}` and `${NAME:-default}` stand for an environment variable,
+`$$` for a dollar.
 """
 
 import dataclasses
@@ -10,8 +11,9 @@ import math
 import os
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -75,24 +77,37 @@ class _Reader:
         """The default, with what the node says in its place."""
         if node is None or _is_null(node):
             return default
+        given = self._given(node, type(default), default, path)
+        return self._make(partial(dataclasses.replace, default), given, node, path)
+
+    def _item(self, node: yaml.Node, kind: Any, path: str) -> Any:
+        """A dataclass that is one of a list: it is made of what the node says."""
+        return self._make(kind, self._given(node, kind, None, path), node, path)
+
+    def _given(self, node: yaml.Node, kind: Any, default: Any, path: str) -> dict[str, Any]:
         if not isinstance(node, yaml.MappingNode):
             raise _error(node, f"{path or 'the config'} must be a mapping of options")
         given: dict[str, Any] = {}
         for name, key, value in pairs(node):
-            option, found = self._option(name, key, value, default, path)
+            option, found = self._option(name, key, value, kind, default, path)
             if option in given:
                 raise _error(key, f"{option} and {option}_file exclude each other")
             given[option] = found
+        return given
+
+    def _make(self, make: Callable[..., Any], given: dict[str, Any], node: yaml.Node, path: str) -> Any:
         try:
-            return dataclasses.replace(default, **given)
+            return make(**given)
         except ValueError as error:
             blamed = _blamed(node, str(error))
             joint = "" if not path else ": " if blamed is node else "."
             raise _error(blamed, f"{path}{joint}{error}") from None
 
-    def _option(self, name: str, key: yaml.Node, value: yaml.Node, default: Any, path: str) -> tuple[str, Any]:
+    def _option(
+        self, name: str, key: yaml.Node, value: yaml.Node, kind: Any, default: Any, path: str
+    ) -> tuple[str, Any]:
         full = f"{path}.{name}" if path else name
-        hints = get_type_hints(type(default), include_extras=True)
+        hints = get_type_hints(kind, include_extras=True)
         if name in hints and dataclasses.is_dataclass(hints[name]):
             return name, self.dataclass(value, getattr(default, name), full)
         if name in hints:
@@ -115,7 +130,7 @@ class _Reader:
             return tuple(self.value(item, arguments[0], path) for item in self._items(node, path))
         if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
             return {name: self.value(item, arguments[1], f"{path}.{name}") for name, item in self._entries(node, path)}
-        return self._scalar(node, hint, path)
+        return self._item(node, hint, path) if dataclasses.is_dataclass(hint) else self._scalar(node, hint, path)
 
     def _items(self, node: yaml.Node, path: str) -> list[yaml.Node]:
         if not isinstance(node, yaml.SequenceNode):
@@ -216,7 +231,7 @@ def _is_null(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
 
 
-def _blamed(node: yaml.MappingNode, message: str) -> yaml.Node:
+def _blamed(node: yaml.Node, message: str) -> yaml.Node:
     """The value whose option the message begins with, else the section."""
     return next((key for key, _ in node.value if message.startswith(f"{key.value} ")), node)
 

@@ -1,6 +1,7 @@
 """A real Kafka broker for the tests that need one: started once a session, once a worker under pytest-xdist.
 
 TOCSIN_TEST_KAFKA=host:port uses a running broker instead; what kills, restarts or asks a password is then skipped.
+Tests with the real Prometheus and Alertmanager start their own (alert_servers.py).
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import alert_servers
 import pytest
 from broker import Broker
 from distribution import INSTALL, missing
@@ -70,6 +72,14 @@ def create_topics(kafka: KafkaSettings) -> Callable[..., KafkaSettings]:
     return create
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or under CI fail, what needs Prometheus and Alertmanager where they are not."""
+    lacking = alert_servers.missing() if item.get_closest_marker("alerting") else []
+    if lacking:
+        message = f"alerting tests need {', '.join(lacking)}: {alert_servers.INSTALL}"
+        pytest.skip(message) if alert_servers.is_excused() else pytest.fail(message)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """kafka-python leaves sockets to Python's collector: those of refused connections, and some that it closes."""
     for item in items:
@@ -92,7 +102,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One loud line if the Kafka tests were left out."""
+    """A loud line for each kind of tests that were left out."""
     skipped = terminalreporter.stats.get("skipped", [])
     if not os.environ.get(ENVIRONMENT) and any("kafka" in report.keywords for report in skipped):
         terminalreporter.write_line(f"KAFKA TESTS WERE SKIPPED: {INSTALL}", red=True, bold=True)
+    if any("alerting" in report.keywords for report in skipped):
+        terminalreporter.write_line(f"ALERTING TESTS WERE SKIPPED: {alert_servers.INSTALL}", red=True, bold=True)

@@ -89,6 +89,16 @@ def paths(document: object, path: str = "") -> set[str]:
         ),
         ("kafka: {connect_timeout: .nan}", "tocsin.yml:1: kafka.connect_timeout must be a duration"),
         (
+            "incidents:\n  maintenance:\n    - {daily: 1-2}",
+            "tocsin.yml:3: incidents.maintenance.daily must be two different times such as 02:00-03:30, got '1-2'",
+        ),
+        ("incidents:\n  maintenance: [5]", "tocsin.yml:2: incidents.maintenance must be a mapping of options"),
+        (
+            "incidents:\n  maintenance:\n    - {daly: 02:00-03:00}",
+            "tocsin.yml:3: unknown option incidents.maintenance.daly; did you mean daily?",
+        ),
+        ("sinks:\n  kinds: [webhook]", "tocsin.yml:2: sinks.kinds must not hold webhook without a webhook.url"),
+        (
             "kafka: {tls: {check_hostname: yes}}",
             "tocsin.yml:1: kafka.tls.check_hostname must be true or false, got",
         ),
@@ -102,6 +112,23 @@ def test_a_section_given_in_part_keeps_the_rest_of_its_own_defaults(tmp_path):
     config = load_text(tmp_path, "monitor: {attribution: {autoregression: {weight: 0.5}}}")
     default = Config().monitor.attribution.autoregression
     assert config.monitor.attribution.autoregression == dataclasses.replace(default, weight=0.5)
+
+
+def test_a_list_of_sections_is_read_shown_and_described(tmp_path):
+    text = """
+incidents:
+  maintenance:
+    - {daily: 02:00-03:30, zone: Europe/Berlin, systems: [shop]}
+    - {start: 2026-12-24T22:00:00Z, end: 2026-12-25T06:00:00Z}
+"""
+    config = load_text(tmp_path, text)
+    first, second = config.incidents.maintenance
+    assert (first.daily, first.zone, first.systems) == ("02:00-03:30", "Europe/Berlin", ("shop",))
+    assert (second.start, second.end, second.zone) == ("2026-12-24T22:00:00Z", "2026-12-25T06:00:00Z", "UTC")
+    assert load_text(tmp_path, show(config)) == config
+    described = schema()["properties"]["incidents"]["properties"]["maintenance"]
+    assert described["items"]["properties"]["zone"] == {"type": "string", "default": "UTC"}
+    assert config_hash(config) != config_hash(Config())
 
 
 def test_the_environment_stands_in_and_dollars_can_be_said(tmp_path):

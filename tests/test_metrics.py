@@ -11,10 +11,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.decode import REASONS
 from stream.errors import ConfigError, DependencyError
+from stream.maintenance import MaintenanceWindow
 from stream.metrics import OPERATIONS, Metrics
 from stream.pipeline import Pipeline
 from stream.runner import Runner
-from stream.settings import SnapshotSettings
+from stream.settings import IncidentSettings, SnapshotSettings
 from stream.snapshot import Snapshots
 from stream.web import WebServer
 
@@ -51,6 +52,8 @@ def test_everything_is_there_at_0(registry, metrics):
         assert seen[f"tocsin_dependency_failures_total{{operation={operation}}}"] == 0
     for name in ("readings", "rows", "verdicts", "triggers", "incidents_opened", "incidents_resolved"):
         assert seen[f"tocsin_{name}_total"] == 0
+    for name in ("pages", "pages_held", "pages_suppressed"):
+        assert seen[f"tocsin_{name}_total"] == 0
     assert seen["tocsin_build_info{version=0.1}"] == 1
     assert seen["tocsin_config_info{hash=c}"] == 1
     assert seen["tocsin_background_dropped_total"] == 3
@@ -84,7 +87,8 @@ def test_a_run_is_counted(registry, metrics, tmp_path):
     assert seen["tocsin_verdicts_total"] == 2
     assert seen["tocsin_triggers_total"] == 1
     assert seen["tocsin_incidents_opened_total"] == seen["tocsin_incidents_resolved_total"] == 1
-    assert seen["tocsin_incidents_open"] == 0
+    assert seen["tocsin_incidents_open"] == seen["tocsin_incidents_paging"] == 0
+    assert (seen["tocsin_pages_total"], seen["tocsin_pages_held_total"]) == (1, 0)
     assert seen["tocsin_rejects_total{reason=not_json}"] == 1
     assert seen["tocsin_rejects_total{reason=late}"] == 1
     assert seen["tocsin_dependency_failures_total{operation=flush}"] == 2
@@ -98,6 +102,19 @@ def test_a_run_is_counted(registry, metrics, tmp_path):
     assert (seen["tocsin_systems"], seen["tocsin_partitions"]) == (1, 1)
     assert seen["tocsin_newest_row_timestamp_seconds"] == len(VALUES) - 1
     assert seen["tocsin_step_duration_seconds_count"] > 0
+
+
+def test_pages_are_counted_once_each_whatever_is_told_of_them(registry, metrics):
+    windows = (MaintenanceWindow(start="1970-01-01T00:00:40Z", end="1970-01-01T00:01:00Z"),)
+    settings = IncidentSettings(quiet_rows=3, pages_per_day=1.0, maintenance=windows)
+    values = [15.0, 25.0, *[1.0] * 8] * 6
+    pipeline = Pipeline(FakeMonitor, incidents=settings)
+    for place, value in enumerate(values):
+        metrics.on_step(pipeline.process([row(place, place, {"a": value})]), 0.0)
+    seen = scrape(registry)
+    told = (seen["tocsin_pages_total"], seen["tocsin_pages_held_total"], seen["tocsin_pages_suppressed_total"])
+    assert told == (1, 3, 2)
+    assert seen["tocsin_incidents_opened_total"] == 6
 
 
 def get(server: WebServer, path: str) -> tuple[int, str, str]:

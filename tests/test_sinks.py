@@ -131,7 +131,9 @@ def test_sinks_are_opened_by_name(tmp_path):
     keeper.write([fakes.reject(1)])
     keeper.flush()
     keeper.close()
-    with pytest.raises(ConfigError, match=r"sinks\.kinds must be one of jsonlines, kafka, got 'x'"):
+    with pytest.raises(
+        ConfigError, match=r"sinks\.kinds must be one of jsonlines, kafka, alertmanager, webhook, got 'x'"
+    ):
         open_sinks(Settings(sinks=SinkSettings(kinds=("x",))))
 
 

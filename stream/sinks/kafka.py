@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stream.event_time import from_number, from_text, to_text, unit_of
+from stream.event_time import from_record, to_text
 from stream.kafka_outbox import Outbox
 from stream.records import FindingRecord, IncidentRecord, Time, content_id
 from stream.settings import KafkaSettings, Settings
@@ -121,6 +121,6 @@ def rfc3339(time: Time) -> str | None:
     ('2022-08-22T03:51:00.5Z', '2022-08-22T03:51:00Z')
     """
     try:
-        return to_text(from_text(time) if isinstance(time, str) else from_number(time, unit_of(time)))
+        return to_text(from_record(time))
     except ValueError:
         return None

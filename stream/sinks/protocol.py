@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from stream.records import FindingRecord
+from stream.records import FindingRecord, IncidentRecord
 from stream.sources.protocol import Reject
 
 
@@ -20,6 +20,18 @@ class Sink(Protocol):
     def flush(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Repeating(Protocol):
+    """A sink whose other end forgets what is not said again: it is called with all that stands open when it is due.
+
+    Raises DependencyError, too; the runner then reads on, for no finding is lost, and calls again when it is due.
+    """
+
+    def is_due(self) -> bool: ...
+
+    def repeat(self, incidents: Sequence[IncidentRecord]) -> None: ...
 
 
 @runtime_checkable

@@ -8,6 +8,8 @@ from stream.sources.registry import known, load
 SINKS: dict[str, str] = {
     "jsonlines": "stream.sinks.jsonlines:build_sink",
     "kafka": "stream.sinks.kafka:build_sink",
+    "alertmanager": "stream.sinks.alertmanager:build_sink",
+    "webhook": "stream.sinks.webhook:build_sink",
 }
 DEAD_LETTERS: dict[str, str] = {
     "none": "stream.sinks.discard:build_dead_letters",
