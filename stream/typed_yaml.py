@@ -139,7 +139,7 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(item, path) for item in node.value]
         try:
-            return _resolve(node.tag, self._scalar(node, str, path)) if not _is_null(node) else None
+            return None if _is_null(node) else _resolve(node, self._scalar(node, str, path))
         except ValueError:
             raise _error(node, f"{path} must be a number, true or false, or text, got {node.value!r}") from None
 
@@ -199,10 +199,12 @@ def _convert(text: str, hint: Any) -> Any:
     return int(text) if hint is int else text
 
 
-def _resolve(tag: str, text: str) -> Any:
-    """A plain value by the tag that YAML gave it. Raises ValueError."""
+def _resolve(node: yaml.Node, text: str) -> Any:
+    """A plain value by how it is written, or by what the environment put in its place. Raises ValueError."""
+    resolver: Any = yaml.SafeLoader("")
+    tag = node.tag if text == node.value else resolver.resolve(yaml.ScalarNode, text, (True, False))
     kinds: dict[str, type[Any]] = {"bool": bool, "int": int, "float": float}
-    return _convert(text, kinds.get(tag.rpartition(":")[2], str))
+    return _convert(text, kinds.get(str(tag).rpartition(":")[2], str))
 
 
 def _refuse(text: str) -> Any:
