@@ -87,6 +87,12 @@ class TestObjects:
         with pytest.raises(ValueError, match="os:system is not of river"):
             thaw({**state, "words": np.frombuffer(words, dtype=np.uint8)}, ["river"])
 
+    def test_a_state_calls_no_function(self) -> None:
+        state = freeze(collections.OrderedDict(a=1), ["river"])
+        words = state["words"].tobytes().replace(b"collections:OrderedDict", b"river.utils.math:softmax")
+        with pytest.raises(ValueError, match=r"softmax.* makes none"):
+            thaw({**state, "words": np.frombuffer(words, dtype=np.uint8)}, ["river"])
+
     def test_arrays_that_hold_no_object_are_refused(self) -> None:
         state = freeze([1, 2.5], [])
         for name in ("codes", "integers", "floats"):

@@ -22,13 +22,14 @@ import numpy as np
 
 from detectors.block import State
 
+_MAKERS = (copyreg.__newobj__, copyreg.__newobj_ex__, copyreg._reconstructor)  # type: ignore[attr-defined]
 _STANDARD = {
     f"{thing.__module__}:{thing.__qualname__}": thing
     for thing in (
         *(bool, int, float, str, bytes, tuple, list, dict, set, frozenset, complex, object),
         *(collections.deque, collections.defaultdict, collections.OrderedDict, collections.Counter),
         *(functools.partial, random.Random, operator.attrgetter, operator.itemgetter),
-        *(copyreg.__newobj__, copyreg.__newobj_ex__, copyreg._reconstructor),  # type: ignore[attr-defined]
+        *_MAKERS,
     )
 }
 _CODES = (
@@ -151,7 +152,7 @@ class _Writer:
             raise NotCarriedError(f"{path} is a global of its module, {reduced}, which cannot be carried")
         padded: list[Any] = [*reduced, *[None] * (6 - len(reduced))]
         maker, arguments, state, items, pairs, setter = padded
-        if self._name_of(maker) is None or setter is not None:
+        if self._name_of(maker) is None or not _makes_objects(maker) or setter is not None:
             raise NotCarriedError(
                 f"{path} is a {type(thing).__module__}.{type(thing).__qualname__}, which cannot be carried"
             )
@@ -264,6 +265,8 @@ class _Reader:
 
     def _made(self, place: int) -> Any:
         maker = self.read()
+        if not _makes_objects(maker):
+            raise ValueError(f"the arrays do not hold an object: {maker!r} makes none")
         self._known[place] = thing = maker(*self.read())
         state, items, pairs = self.read(), self.read(), self.read()
         for item in items or ():
@@ -283,6 +286,12 @@ class _Reader:
 
     def _bytes(self) -> bytes:
         return bytes([next(self._integers) for _ in range(next(self._integers))])
+
+
+def _makes_objects(maker: Any) -> bool:
+    """Whether a maker is a class, or one of the functions that pickle makes objects with, Cython's included."""
+    name = getattr(maker, "__name__", "")
+    return isinstance(maker, type) or maker in _MAKERS or name.startswith("__pyx_unpickle_")
 
 
 def _set_state(thing: Any, state: Any) -> None:
