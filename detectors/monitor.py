@@ -22,7 +22,7 @@ from detectors.findings import Findings, Ranking, Trigger
 from detectors.intake import Intake
 from detectors.online.registry import build
 from detectors.segments import Pending, cut
-from detectors.settings import PRESETS, MonitorSettings
+from detectors.settings import MonitorSettings, team
 
 
 class Monitor:
@@ -51,7 +51,7 @@ class Monitor:
             raise ValueError(f"variables must be one or more different names, got {list(self.variables)}")
         count = len(self.variables)
         self._intake = Intake(count, settings.intake)
-        self._detectors = build(PRESETS[settings.preset].detectors, count, settings.detectors, seed=seed)
+        self._detectors = build(team(settings).detectors, count, settings.detectors, seed=seed)
         self._vote = Vote(self.variables, self._detectors, settings)
         self._reporter = Reporter(self.variables, self._vote.opinions, young_rows=settings.calibration.young_rows)
         self._causes = Causes(self.variables, settings.causes, graph=graph, seed=seed)

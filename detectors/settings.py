@@ -4,7 +4,8 @@ Plain types in frozen dataclasses, so that a config file converts into them by r
 beside the parts.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Literal
 
 from detectors.causes.settings import CausesSettings
@@ -16,7 +17,7 @@ from detectors.combine.line import LineSettings
 from detectors.combine.polling import PollingSettings
 from detectors.combine.rules import RULES
 from detectors.intake import IntakeSettings
-from detectors.online.registry import DetectorSettings
+from detectors.online.registry import DetectorSettings, known_detectors, members_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ PRESETS: dict[str, Preset] = {
         ("repad2", "ewma", "autoregression", "half_space_trees"), ("autoregression", "half_space_trees"), "polling"
     ),
     "full": Preset(
-        ("neighbours", "autoregression", "ewma", "repad2", "half_space_trees"),
+        ("neighbours", "autoregression", "ewma", "repad2", "half_space_trees", "principal", "loda"),
         ("neighbours", "autoregression"),
         "weighted",
     ),
@@ -50,6 +51,9 @@ class MonitorSettings:
     preset: team = the default, whatever measured best; rola = the paper's system alone, RePAD2 and polling; majority =
         several detectors inside each variable, then polling; full = the team, and all others as reported voters.
     rule: overrides the preset's rule.
+    voters: detectors whose opinion of the whole row votes, in place of the preset's; they run whether or not the preset
+        has them. null = the preset's.
+    also: detectors that run besides, without a vote for the row: their opinion stands in the record of each verdict.
     warmup_rows: rows before the first verdict.
     other_rules: tell with each verdict what the other rules would have said. Polling keeps 8 polling.window_rows bytes
         a variable for it.
@@ -58,6 +62,8 @@ class MonitorSettings:
 
     preset: Literal["team", "rola", "majority", "full"] = "team"
     rule: Literal["weighted", "majority", "polling", "any"] | None = None
+    voters: tuple[str, ...] | None = None
+    also: tuple[str, ...] = ()
     warmup_rows: int = 50
     smoothing: float = 0.5
     other_rules: bool = True
@@ -76,7 +82,40 @@ class MonitorSettings:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
         if self.rule is not None and self.rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}")
+        self._check_team()
         if self.warmup_rows < 1:
             raise ValueError(f"warmup_rows must be at least 1, got {self.warmup_rows}")
         if not 0 < self.smoothing <= 1:
             raise ValueError(f"smoothing must be above 0 and at most 1, got {self.smoothing}")
+
+    def _check_team(self) -> None:
+        known = known_detectors(self.detectors)
+        for option, names in (("voters", self.voters or ()), ("also", self.also)):
+            for name in names:
+                if name not in known:
+                    near = get_close_matches(name, known, n=1)
+                    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+                    raise ValueError(f"{option} must be names of detectors, got {name!r}; {hint}")
+            if len(set(names)) < len(names):
+                raise ValueError(f"{option} must name each detector once, got {', '.join(names)}")
+        twice = [name for name in self.voters or () if name in self.also]
+        if twice:
+            raise ValueError(f"voters and also must name different detectors, got {twice[0]} in both")
+        mute = [name for name in self.voters or () if not members_of(name)]
+        if mute:
+            raise ValueError(f"voters must judge whole rows; {mute[0]} judges single variables: name it in `also`")
+        if self.voters == () and (self.rule or PRESETS[self.preset].rule) != "polling":
+            raise ValueError("voters must name at least one detector, unless the rule is polling; null = the preset's")
+
+
+def team(settings: MonitorSettings) -> Preset:
+    """The preset with the user's choices: who runs, in order, and who of them votes.
+
+    >>> team(MonitorSettings(voters=("neighbours", "principal"), also=("loda",))).detectors
+    ('neighbours', 'autoregression', 'ewma', 'principal', 'loda')
+    """
+    preset = PRESETS[settings.preset]
+    voters = preset.voters if settings.voters is None else settings.voters
+    voters += tuple(entry.name for entry in settings.detectors.river if entry.vote and entry.name not in voters)
+    running = (*preset.detectors, *voters, *settings.also, *(entry.name for entry in settings.detectors.river))
+    return replace(preset, detectors=tuple(dict.fromkeys(running)), voters=voters, rule=settings.rule or preset.rule)

@@ -16,7 +16,7 @@ from detectors.background.autoencoder import AutoencoderSettings
 from detectors.settings import MonitorSettings
 from stream.errors import ConfigError
 from stream.settings import Settings, at_least
-from stream.typed_yaml import DURATIONS, SIZES, meaning, merge, parse, read
+from stream.typed_yaml import DURATIONS, SIZES, meaning, merge, option_of, parse, read, required
 
 SCHEMA_VERSION = 1
 # What decides the findings for the same rows; addresses, paths and time-outs do not.
@@ -94,7 +94,7 @@ def _shown(value: Any, hint: Any = None) -> Any:
     if dataclasses.is_dataclass(value):
         hints = get_type_hints(type(value), include_extras=True)
         names = (field.name for field in dataclasses.fields(value))
-        return {name: _shown(getattr(value, name), hints[name]) for name in names}
+        return {option_of(name): _shown(getattr(value, name), hints[name]) for name in names}
     if isinstance(value, tuple | list):
         return [_shown(item) for item in value]
     if isinstance(value, Mapping):
@@ -159,9 +159,9 @@ def _schema(hint: Any, default: Any) -> dict[str, Any]:
 
 def _section_schema(kind: Any, default: Any) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
-    fields = {field.name: field.default for field in dataclasses.fields(kind)}  # of one of a list, which has no default
-    options = {
-        name: _schema(hint, fields[name] if default is None else getattr(default, name)) for name, hint in hints.items()
-    }
+    own = {f.name: None if f.default is dataclasses.MISSING else f.default for f in dataclasses.fields(kind)}
+    defaults = {name: own[name] if default is None else getattr(default, name) for name in hints}
+    options = {option_of(name): _schema(hint, defaults[name]) for name, hint in hints.items()}
     twins = {f"{name}_file": {"type": "string"} for name, hint in hints.items() if meaning(hint) == "secret"}
-    return {"type": "object", "additionalProperties": False, "properties": {**options, **twins}}
+    needed = {"required": [option_of(name) for name in required(kind)]} if required(kind) else {}
+    return {"type": "object", "additionalProperties": False, "properties": {**options, **twins}, **needed}

@@ -1,9 +1,10 @@
 """YAML into frozen dataclasses by their type hints: every mistake is an error with its file and line.
 
-Known types: bool, int, float, str, Literal, X | None, tuple[X, ...], dict[str, X], dataclasses and lists of them, and
-those with a meaning: Annotated[float, "duration"] (`30s`), Annotated[int, "size"] (`64MiB`) and Annotated[str,
-"secret"], which has a twin `NAME_file`. In a value `${NAME}` and `${NAME:-default}` stand for an environment variable,
-`$$` for a dollar.
+Known types: bool, int, float, str, Literal, X | None, tuple[X, ...], dict[str, X], dataclasses, Any (plain values,
+lists and mappings), and those with a meaning: Annotated[float, "duration"] (`30s`), Annotated[int, "size"] (`64MiB`)
+and Annotated[str, "secret"], which has a twin `NAME_file`. An option whose name is a word of Python's has a field with
+an underscore behind it (`class`: class_). In a value `${NAME}` and `${NAME:-default}` stand for an environment
+variable, `$$` for a dollar.
 """
 
 import dataclasses
@@ -11,9 +12,8 @@ import math
 import os
 import re
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -77,14 +77,10 @@ class _Reader:
         """The default, with what the node says in its place."""
         if node is None or _is_null(node):
             return default
-        given = self._given(node, type(default), default, path)
-        return self._make(partial(dataclasses.replace, default), given, node, path)
+        return self._section(node, type(default), default, path)
 
-    def _item(self, node: yaml.Node, kind: Any, path: str) -> Any:
-        """A dataclass that is one of a list: it is made of what the node says."""
-        return self._make(kind, self._given(node, kind, None, path), node, path)
-
-    def _given(self, node: yaml.Node, kind: Any, default: Any, path: str) -> dict[str, Any]:
+    def _section(self, node: yaml.Node, kind: type[Any], default: Any, path: str) -> Any:
+        """The node as a value of the dataclass; without a default (None) it must say what has none."""
         if not isinstance(node, yaml.MappingNode):
             raise _error(node, f"{path or 'the config'} must be a mapping of options")
         given: dict[str, Any] = {}
@@ -93,29 +89,30 @@ class _Reader:
             if option in given:
                 raise _error(key, f"{option} and {option}_file exclude each other")
             given[option] = found
-        return given
-
-    def _make(self, make: Callable[..., Any], given: dict[str, Any], node: yaml.Node, path: str) -> Any:
+        missing = [] if default is not None else [name for name in required(kind) if name not in given]
+        if missing:
+            raise _error(node, f"{path} must have {option_of(missing[0])}")
         try:
-            return make(**given)
+            return dataclasses.replace(default, **given) if default is not None else kind(**given)
         except ValueError as error:
             blamed = _blamed(node, str(error))
             joint = "" if not path else ": " if blamed is node else "."
             raise _error(blamed, f"{path}{joint}{error}") from None
 
     def _option(
-        self, name: str, key: yaml.Node, value: yaml.Node, kind: Any, default: Any, path: str
+        self, option: str, key: yaml.Node, value: yaml.Node, kind: type[Any], default: Any, path: str
     ) -> tuple[str, Any]:
-        full = f"{path}.{name}" if path else name
+        full = f"{path}.{option}" if path else option
         hints = get_type_hints(kind, include_extras=True)
-        if name in hints and dataclasses.is_dataclass(hints[name]):
+        name = {option_of(field): field for field in hints}.get(option, option)
+        if default is not None and name in hints and dataclasses.is_dataclass(hints[name]):
             return name, self.dataclass(value, getattr(default, name), full)
         if name in hints:
             return name, self.value(value, hints[name], full)
         secret = name.removesuffix("_file")
         if secret != name and meaning(hints.get(secret)) == "secret":
             return secret, self._secret(value, full)
-        known = [*hints, *(f"{n}_file" for n, hint in hints.items() if meaning(hint) == "secret")]
+        known = [*map(option_of, hints), *(f"{n}_file" for n, hint in hints.items() if meaning(hint) == "secret")]
         near = get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
         raise _error(key, f"unknown option {full}; {hint}")
@@ -127,10 +124,24 @@ class _Reader:
                 return None
             return self.value(node, next(a for a in arguments if a is not type(None)), path)
         if origin is tuple:
-            return tuple(self.value(item, arguments[0], path) for item in self._items(node, path))
+            items = enumerate(self._items(node, path))
+            return tuple(self.value(item, arguments[0], f"{path}[{place}]") for place, item in items)
         if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
             return {name: self.value(item, arguments[1], f"{path}.{name}") for name, item in self._entries(node, path)}
-        return self._item(node, hint, path) if dataclasses.is_dataclass(hint) else self._scalar(node, hint, path)
+        if dataclasses.is_dataclass(hint):
+            return self._section(node, hint, None, path)  # type: ignore[arg-type]
+        return self._plain(node, path) if hint is Any else self._scalar(node, hint, path)
+
+    def _plain(self, node: yaml.Node, path: str) -> Any:
+        """Numbers, truths, texts, lists and mappings, by how they are written."""
+        if isinstance(node, yaml.MappingNode):
+            return {name: self._plain(item, f"{path}.{name}") for name, item in self._entries(node, path)}
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(item, path) for item in node.value]
+        try:
+            return None if _is_null(node) else _resolve(node, self._scalar(node, str, path))
+        except ValueError:
+            raise _error(node, f"{path} must be a number, true or false, or text, got {node.value!r}") from None
 
     def _items(self, node: yaml.Node, path: str) -> list[yaml.Node]:
         if not isinstance(node, yaml.SequenceNode):
@@ -188,6 +199,14 @@ def _convert(text: str, hint: Any) -> Any:
     return int(text) if hint is int else text
 
 
+def _resolve(node: yaml.Node, text: str) -> Any:
+    """A plain value by how it is written, or by what the environment put in its place. Raises ValueError."""
+    resolver: Any = yaml.SafeLoader("")
+    tag = node.tag if text == node.value else resolver.resolve(yaml.ScalarNode, text, (True, False))
+    kinds: dict[str, type[Any]] = {"bool": bool, "int": int, "float": float}
+    return _convert(text, kinds.get(str(tag).rpartition(":")[2], str))
+
+
 def _refuse(text: str) -> Any:
     raise ValueError(text)
 
@@ -222,6 +241,21 @@ def describe(hint: Any) -> str:
     return {bool: "true or false", int: "a whole number", float: "a number"}.get(hint, "text")
 
 
+def option_of(field: str) -> str:
+    """The option that a field of a dataclass stands for.
+
+    >>> option_of("class_"), option_of("seed")
+    ('class', 'seed')
+    """
+    return field.removesuffix("_")
+
+
+def required(kind: type[Any]) -> list[str]:
+    """The fields of a dataclass that have no default."""
+    none = dataclasses.MISSING
+    return [f.name for f in dataclasses.fields(kind) if f.default is none and f.default_factory is none]
+
+
 def meaning(hint: Any) -> str:
     """duration, size or secret for a type that carries one, else empty."""
     return str(hint.__metadata__[0]) if get_origin(hint) is Annotated else ""
@@ -231,7 +265,7 @@ def _is_null(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
 
 
-def _blamed(node: yaml.Node, message: str) -> yaml.Node:
+def _blamed(node: yaml.MappingNode, message: str) -> yaml.Node:
     """The value whose option the message begins with, else the section."""
     return next((key for key, _ in node.value if message.startswith(f"{key.value} ")), node)
 

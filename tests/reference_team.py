@@ -40,7 +40,7 @@ class SlowScale:
         if self.seen == 0.0:
             return 0.0, 0.0
         floor = max(0.01 * (self.largest - self.least), 1e-12 * abs(self.mean))
-        return self.mean, max(math.sqrt(self.squares / self.seen), floor)
+        return self.mean, max(math.sqrt(max(self.squares, 0.0) / self.seen), floor)
 
 
 @dataclass

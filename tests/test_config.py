@@ -90,14 +90,34 @@ def paths(document: object, path: str = "") -> set[str]:
         ("kafka: {connect_timeout: .nan}", "tocsin.yml:1: kafka.connect_timeout must be a duration"),
         (
             "incidents:\n  maintenance:\n    - {daily: 1-2}",
-            "tocsin.yml:3: incidents.maintenance.daily must be two different times such as 02:00-03:30, got '1-2'",
+            "tocsin.yml:3: incidents.maintenance[0].daily must be two different times such as 02:00-03:30, got '1-2'",
         ),
-        ("incidents:\n  maintenance: [5]", "tocsin.yml:2: incidents.maintenance must be a mapping of options"),
+        ("incidents:\n  maintenance: [5]", "tocsin.yml:2: incidents.maintenance[0] must be a mapping of options"),
         (
             "incidents:\n  maintenance:\n    - {daly: 02:00-03:00}",
-            "tocsin.yml:3: unknown option incidents.maintenance.daly; did you mean daily?",
+            "tocsin.yml:3: unknown option incidents.maintenance[0].daly; did you mean daily?",
         ),
         ("sinks:\n  kinds: [webhook]", "tocsin.yml:2: sinks.kinds must not hold webhook without a webhook.url"),
+        (
+            "monitor:\n  also: [lodo]",
+            "tocsin.yml:2: monitor.also must be names of detectors, got 'lodo'; did you mean loda?",
+        ),
+        (
+            "monitor: {detectors: {river: [{vote: true}]}}",
+            "tocsin.yml:1: monitor.detectors.river[0] must have class",
+        ),
+        (
+            "monitor:\n  detectors:\n    river:\n      - class: river.anomaly.LODAA",
+            "tocsin.yml:4: monitor.detectors.river[0].class must be one of river.anomaly's, got 'river.anomaly.LODAA'",
+        ),
+        (
+            "monitor: {detectors: {river: [{clas: x}]}}",
+            "tocsin.yml:1: unknown option monitor.detectors.river[0].clas; did you mean class?",
+        ),
+        (
+            "monitor: {detectors: {river: [{class: river.anomaly.LODA, parameters: {n_bins: .nan}}]}}",
+            "tocsin.yml:1: monitor.detectors.river[0].parameters.n_bins must be a number, true or false, or text, got",
+        ),
         (
             "kafka: {tls: {check_hostname: yes}}",
             "tocsin.yml:1: kafka.tls.check_hostname must be true or false, got",
@@ -106,6 +126,30 @@ def paths(document: object, path: str = "") -> set[str]:
 )
 def test_a_mistake_is_told_with_its_line_and_what_would_be_right(tmp_path, text, told):
     assert refusal(tmp_path, text).startswith(told)
+
+
+def test_a_river_detector_keeps_its_parameters_as_they_were_written(tmp_path):
+    engine = "{class: river.neighbors.LazySearch, parameters: {window_size: '${ROWS}', min_distance_keep: 0.5}}"
+    text = (
+        "monitor: {detectors: {river: [{class: river.anomaly.LocalOutlierFactor, parameters: {engine: ENGINE}},"
+        "{class: river.anomaly.LODA, parameters: {n_bins: 7, seed: null}, vote: true, name: mine}]}}"
+    )
+    config = load_text(tmp_path, text.replace("ENGINE", engine.replace("'${ROWS}'", "30")))
+    factor, loda = config.monitor.detectors.river
+    assert factor.parameters["engine"]["parameters"] == {"window_size": 30, "min_distance_keep": 0.5}
+    assert (factor.name, factor.vote) == ("river.LocalOutlierFactor", False)
+    assert (loda.parameters, loda.name, loda.vote) == ({"n_bins": 7, "seed": None}, "mine", True)
+    assert load_text(tmp_path, show(config)) == config
+    assert config_hash(config) != config_hash(load_text(tmp_path, text.replace("ENGINE", engine), ROWS="31"))
+
+
+def test_the_readmes_config_is_right(tmp_path):
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (EXAMPLE.parents[2] / "README.md").read_text(), re.M | re.S)
+    assert blocks
+    (tmp_path / "secret").write_text("quiet")
+    for block in blocks:
+        text = re.sub(r"/run/secrets/[\w-]+", str(tmp_path / "secret"), block)
+        assert load_text(tmp_path, text) != Config()
 
 
 def test_a_section_given_in_part_keeps_the_rest_of_its_own_defaults(tmp_path):

@@ -1,4 +1,4 @@
-"""The contract of a detector, over all that are registered.
+"""The contract of a detector, over all that are registered and over river's, which join by name.
 
 Rows reach a detector as in the monitor: through the intake, cut at the segments' ends, learned there.
 """
@@ -15,12 +15,21 @@ from detectors.intake import Intake, IntakeSettings
 from detectors.online.half_space_trees import HalfSpaceTreesSettings
 from detectors.online.protocol import Detector, Scores
 from detectors.online.registry import DETECTORS, DetectorSettings, build
+from detectors.online.river_detector import RiverSettings
 from detectors.segments import Pending, cut
 
 SEED = 42
 VARIABLES = 3
-SETTINGS = DetectorSettings(half_space_trees=HalfSpaceTreesSettings(trees=5, height=5))  # defaults, but for speed
-every_detector = pytest.mark.parametrize("name", list(DETECTORS))
+WINDOW = {"class": "river.neighbors.LazySearch", "parameters": {"window_size": 30}}
+RIVER = (
+    RiverSettings("river.anomaly.LODA", {"n_random_cuts": 10}),
+    RiverSettings("river.anomaly.HalfSpaceTrees", {"n_trees": 5, "height": 4, "window_size": 100}),
+    RiverSettings("river.anomaly.OneClassSVM"),
+    RiverSettings("river.anomaly.LocalOutlierFactor", {"n_neighbors": 2, "engine": WINDOW}),
+)
+# Defaults, but for speed.
+SETTINGS = DetectorSettings(half_space_trees=HalfSpaceTreesSettings(trees=5, height=5), river=RIVER)
+every_detector = pytest.mark.parametrize("name", [*DETECTORS, *(entry.name for entry in RIVER)])
 
 
 class Host:
@@ -125,6 +134,8 @@ def test_expected_values_are_finite(name: str) -> None:
 @every_detector
 def test_a_ten_sigma_spike_outranks_99_percent_of_normal_scores(name: str) -> None:
     """In one column at least: who divides by the reading itself (RePAD2) is blind where readings are around 0."""
+    if name == "river.OneClassSVM":
+        pytest.skip("river's OneClassSVM is one half-space: what strays to its inner side is normal to it, however far")
     values = np.random.default_rng(SEED).normal(size=(1_500, VARIABLES)) + np.array([0.0, 10.0, 100.0])
     values[1_400] += 10.0
     opinions = Host(name).feed(values)
@@ -251,7 +262,7 @@ def test_an_unknown_name_is_refused_with_those_that_exist() -> None:
         build(["repad3"], VARIABLES, DetectorSettings())
 
 
-@every_detector
+@pytest.mark.parametrize("name", list(DETECTORS))
 def test_every_detector_has_its_frozen_options_under_its_name(name: str) -> None:
     options = getattr(DetectorSettings(), name)
     assert dataclasses.is_dataclass(options) and type(options).__dataclass_params__.frozen

@@ -16,7 +16,7 @@ from detectors.combine.line import Options as LineOptions
 from detectors.combine.opinions import Collected, Opinions
 from detectors.combine.rules import RULES, make_rule
 from detectors.online.protocol import Detector, Scores
-from detectors.settings import PRESETS, MonitorSettings
+from detectors.settings import MonitorSettings, team
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class Vote:
     """Brings opinions to one scale, decides by the rule, holds the decision against the line, weighs the rows."""
 
     def __init__(self, variables: Sequence[str], detectors: Sequence[Detector], settings: MonitorSettings) -> None:
-        preset = PRESETS[settings.preset]
-        self.opinions = Opinions(len(variables), detectors, preset.voters, settings.calibration, settings.evidence)
-        self._rule = make_rule(settings.rule or preset.rule, variables, settings.polling)
+        chosen = team(settings)
+        self.opinions = Opinions(len(variables), detectors, chosen.voters, settings.calibration, settings.evidence)
+        self._rule = make_rule(chosen.rule, variables, settings.polling)
         # A paper's system that is run as it is keeps its own line.
-        self._line = Line(replace(settings.line, damped=settings.line.damped and not preset.own_learning))
+        self._line = Line(replace(settings.line, damped=settings.line.damped and not chosen.own_learning))
         self._guard = Guard(settings.guard)
         self._attribution = Attribution(self.opinions.inside, settings.attribution)
         others = [r for r in RULES if r != self._rule.name] if settings.other_rules else []

@@ -34,7 +34,9 @@ class Detector(Protocol):
     calibrated: True if the score already has its line at 1.0; else the monitor calibrates it (combine.calibration).
     """
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str: ...  # most say it once for their class
+
     members: ClassVar[tuple[str, ...]]
     per_variable: ClassVar[bool]
     calibrated: ClassVar[bool]

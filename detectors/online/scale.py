@@ -14,6 +14,7 @@ ROWS = 5  # of a scale: weight seen, mean, sum of squares, least, largest
 CONSTANT_ROWS = 50.0  # a constant variable counts as seen so often at most
 FLOOR = 0.01  # of the range seen, below which no deviation falls
 CLIP = 8.0  # of a standardised value
+SETTLED = 10.0  # weight seen, from which on a scale may tell what is far; the first steps of any variable look huge
 
 
 def new_scale(variables: int) -> FloatArray:
@@ -49,7 +50,7 @@ def fit_scale(scale: FloatArray, mean: FloatArray, sd: FloatArray) -> None:
         sd[j] = 0.0
         if scale[0, j] > 0.0:
             floor = max(FLOOR * (scale[4, j] - scale[3, j]), 1e-12 * abs(scale[1, j]))
-            sd[j] = max(np.sqrt(scale[2, j] / scale[0, j]), floor)
+            sd[j] = max(np.sqrt(max(scale[2, j], 0.0) / scale[0, j]), floor)  # rounding may leave it below 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
