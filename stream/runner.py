@@ -186,6 +186,7 @@ class Runner:
                 try:
                     self._snapshot(partition)
                     del self._dirty[partition]
+                    log.info("partition handed over", extra={"partition": partition})
                 except TocsinError as error:
                     log.warning("partition not handed over", extra={"partition": partition, "error": str(error)})
 

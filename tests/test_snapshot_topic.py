@@ -1,18 +1,15 @@
 """Snapshots in a real compacted topic: whole or not at all, the newest owner's, little written for little change."""
 
-import dataclasses
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from broker import Broker
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from stream.errors import DependencyError, StateError
+from stream.errors import StateError
 from stream.kafka_client import connect
 from stream.pipeline import SystemState
 from stream.settings import KafkaSettings, SnapshotSettings
@@ -227,40 +224,3 @@ def test_a_changed_number_of_partitions_is_refused_until_somebody_decides(stores
     assert willing.load(partition) is None
     willing.save(partition, 9, systems(3_000))
     assert_holds(stores(), partition, 3_000, 9)
-
-
-def test_without_its_topic_it_says_who_makes_it(kafka):
-    with pytest.raises(DependencyError, match=r"has no topic t.*-state; `tocsin topics create` makes it"):
-        TopicSnapshots(kafka, SnapshotSettings(), config_hash="c")
-
-
-def test_while_the_broker_is_away_a_save_fails_and_the_next_one_is_whole(broker: Broker, create_topics, partition):
-    kafka = create_topics(2)
-    impatient = dataclasses.replace(kafka, producer=dataclasses.replace(kafka.producer, acknowledge_timeout=1.0))
-    store = TopicSnapshots(impatient, SnapshotSettings(), config_hash="c")
-    store.load(partition)
-    store.save(partition, 1, systems(3_000))
-    broker.kill()
-    try:
-        with pytest.raises(DependencyError, match="does not acknowledge"):
-            store.save(partition, 2, systems(3_100))
-    finally:
-        broker.start()
-    insist(lambda: store.save(partition, 3, systems(3_200), changed={"shop", "ship"}))
-    last = TopicSnapshots(kafka, SnapshotSettings(), config_hash="c")
-    assert_holds(last, partition, 3_200, 3)
-    store.close()
-    last.close()
-
-
-def insist(action: Callable[[], object]) -> None:
-    """As the runner does."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            action()
-            return
-        except DependencyError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)

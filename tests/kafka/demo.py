@@ -16,7 +16,7 @@ from typing import Any
 
 from broker import Broker, free_ports
 from distribution import INSTALL, missing
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from keeper import Keeper
 from process import TOCSIN, Process
 
@@ -70,10 +70,11 @@ def watch(broker: Broker, state: str, speed: float) -> None:
         say("and what you can run beside it:")
         show(f"curl -s http://{listen}/metrics | grep ^tocsin_")
         say("findings of anomaly.verdicts.v1 and anomaly.incidents.v1 as they arrive:")
-        follow(process, producer_of(speed, broker.servers))
-        totals = process.metrics()
-        rows, over = (totals.get(f"tocsin_{name}_total", 0.0) for name in ("rows", "verdicts"))
-        say(f"{rows:,.0f} rows read, {over:.0f} over the line")
+        totals = follow(process, producer_of(speed, broker.servers))
+        if not process.is_running():
+            say(f"tocsin run ended:\n{Path(state, 'run.log').read_text()[-3000:]}")
+            return
+        say(f"{totals['tocsin_rows_total']:,.0f} rows read, {totals['tocsin_verdicts_total']:.0f} over the line")
     finally:
         if process.is_running():
             process.stop()
@@ -85,16 +86,21 @@ def producer_of(speed: float, servers: str) -> list[str]:
     return [*script, "--speed", f"{speed:g}", "--servers", servers]
 
 
-def follow(process: Process, producer: list[str]) -> None:
-    """Produce the recording, and print what is found until it was read to its end and nothing follows."""
+def follow(process: Process, producer: list[str]) -> dict[str, float]:
+    """Produce the recording, and print what is found until it was read to its end and nothing follows.
+
+    Gives the process's last metrics, which are empty only if it ended.
+    """
     with subprocess.Popen([sys.executable, *producer], start_new_session=True) as producing:
         try:
             shown: dict[str, str] = {}  # incident -> the cause that was shown last
-            for finding in findings(process, producing):
+            totals: dict[str, float] = {}
+            for finding in findings(process, producing, totals):
                 if is_news(finding, shown):
                     print("  " + line(finding), flush=True)
         finally:
             producing.terminate()
+    return totals
 
 
 def is_news(finding: dict[str, Any], shown: dict[str, str]) -> bool:
@@ -106,28 +112,35 @@ def is_news(finding: dict[str, Any], shown: dict[str, str]) -> bool:
     return finding["status"] != "update" or cause != before
 
 
-def findings(process: Process, producer: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
+def findings(
+    process: Process, producer: "subprocess.Popen[bytes]", totals: dict[str, float]
+) -> Iterator[dict[str, Any]]:
+    """What is found, until all that was written is stepped through and 2 s passed without more; fills totals."""
     settings = load(str(CONFIG)).kafka
     consumer: Any = connect(
         KafkaConsumer, settings, group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
     )
     consumer.subscribe([settings.producer.verdicts, settings.producer.incidents])
+    inputs = [TopicPartition(t, n) for t in settings.consumer.topics for n in consumer.partitions_for_topic(t)]
     quiet_since = time.monotonic()
     while process.is_running() and time.monotonic() - quiet_since < 2.0:
         batches = consumer.poll(timeout_ms=200)
         for batch in batches.values():
             yield from (json.loads(record.value) for record in batch)
-        if batches or producer.poll() is None or lag(process):
+        totals.update(process.metrics())
+        if batches or producer.poll() is None or stepped(totals) < sum(consumer.end_offsets(inputs).values()):
             quiet_since = time.monotonic()
     consumer.close(autocommit=False)
 
 
+def stepped(totals: dict[str, float]) -> float:
+    """Messages that were dealt with. Not read only: the first rows may wait a minute for kernels to be compiled."""
+    names = ("tocsin_rows_total", "tocsin_rejects_total")
+    return sum(value for name, value in totals.items() if name.startswith(names))
+
+
 def first_cause(incident: dict[str, Any]) -> str:
     return str(incident["causes"][0]["entity"]) if incident["causes"] else ""
-
-
-def lag(process: Process) -> float:
-    return sum(value for name, value in process.metrics().items() if name.startswith("tocsin_lag_messages"))
 
 
 def line(finding: dict[str, Any]) -> str:
