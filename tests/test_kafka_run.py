@@ -85,7 +85,9 @@ def run(tmp_path: Path) -> Iterator[Callable[[Setting], Process]]:
     keeper.close()
 
 
-def write_config(kafka: KafkaSettings, folder: Path, *, instance: str = "tocsin-0", **changes: Any) -> Setting:
+def write_config(
+    kafka: KafkaSettings, folder: Path, *, instance: str = "tocsin-0", every: str = "10ms", **changes: Any
+) -> Setting:
     """State is in Kafka, as is the default; nothing is shared with a config in another folder but the cluster."""
     listen = f"127.0.0.1:{free_ports(1)[0]}"
     document = {
@@ -102,7 +104,7 @@ def write_config(kafka: KafkaSettings, folder: Path, *, instance: str = "tocsin-
             "producer": {"verdicts": kafka.producer.verdicts, "incidents": kafka.producer.incidents},
             **changes,
         },
-        "snapshot": {"every": "10ms", "share": 1.0},
+        "snapshot": {"every": every, "share": 1.0},
         "autoencoder": {"enabled": False},
         "http": {"listen": listen},
     }
@@ -287,6 +289,26 @@ def test_state_moves_with_its_partitions_between_workers_that_share_no_disk(crea
     paused.wait_until_ready()
     assert [first.stop(), paused.stop()] == [0, 0]
     assert_like_the_replay(settings[0], replay, [ROWS] * len(FLEET))
+
+
+def test_who_gives_up_a_partition_saves_it_and_the_next_owner_reads_nothing_twice(create_topics, run, tmp_path):
+    kafka, settings = create_topics(2), []
+    for number in range(2):
+        (tmp_path / f"{number}").mkdir()
+        settings.append(write_config(kafka, tmp_path / f"{number}", instance=f"tocsin-{number}", every="1h"))
+    feed = Feed(settings[0], list(rows_of(SYSTEMS).values()))
+    first = run(settings[0])
+    first.wait_until_ready()
+    feed.write(100)
+    wait_for_rows(first, 200)
+    second = run(settings[1])
+    second.wait_until_ready()
+    feed.write(50)
+    wait_for_rows(second, 50)
+    wait_for_rows(first, 250)
+    assert [process.metrics()["tocsin_rows_total"] for process in (first, second)] == [250, 50]
+    assert [first.stop(), second.stop()] == [0, 0]
+    assert (tmp_path / "run.log").read_text().count("partition handed over") == 1
 
 
 def test_a_broker_restart_is_told_in_few_words_and_costs_nothing(broker: Broker, setting, run, replay, tmp_path):

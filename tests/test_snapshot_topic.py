@@ -1,6 +1,7 @@
 """Snapshots in a real compacted topic: whole or not at all, the newest owner's, little written for little change."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -224,3 +225,20 @@ def test_a_changed_number_of_partitions_is_refused_until_somebody_decides(stores
     assert willing.load(partition) is None
     willing.save(partition, 9, systems(3_000))
     assert_holds(stores(), partition, 3_000, 9)
+
+
+def test_a_compacted_log_holds_what_is_needed(create_topics, partition):
+    eager = {"segment.ms": "200", "min.cleanable.dirty.ratio": "0.01", "max.compaction.lag.ms": "200"}
+    kafka = create_topics(2, **eager, **{"delete.retention.ms": "0"})
+    store = TopicSnapshots(kafka, SnapshotSettings(), config_hash="c")
+    store.load(partition)
+    rows, deadline, seen = 3_000, time.monotonic() + 60, [0]
+    while seen[-1] >= max(seen) / 2 or len(seen) < 5:  # until the broker has thrown away half of it
+        assert time.monotonic() < deadline, seen
+        rows += 500
+        store.save(partition, rows, systems(rows))
+        seen.append(len(records(kafka)))
+    last = TopicSnapshots(kafka, SnapshotSettings(), config_hash="c")
+    assert_holds(last, partition, rows, rows)
+    for opened in (store, last):
+        opened.close()

@@ -44,17 +44,17 @@ def main() -> int:
     set_up("error", "logfmt")
     say("starting Apache Kafka 4.3.0 (the first time Maven fetches it into build/kafka, 44 MB)")
     try:
-        with tempfile.TemporaryDirectory(prefix="tocsin-") as state, Broker() as broker:
-            watch(broker, state, speed)
+        with tempfile.TemporaryDirectory(prefix="tocsin-") as folder, Broker() as broker:
+            watch(broker, Path(folder, "run.log"), speed)
     except KeyboardInterrupt:
         say("stopped")
     return 0
 
 
-def watch(broker: Broker, state: str, speed: float) -> None:
+def watch(broker: Broker, log_file: Path, speed: float) -> None:
     """Everything between the start of the broker and its end."""
     listen = f"127.0.0.1:{free_ports(1)[0]}"
-    environment = {"TOCSIN_KAFKA": broker.servers, "TOCSIN_STATE": state, "TOCSIN_LISTEN": listen}
+    environment = {"TOCSIN_KAFKA": broker.servers, "TOCSIN_LISTEN": listen}
     os.environ.update(environment)
     say(f"Kafka listens on {broker.servers}; what runs now:")
     show("export " + " ".join(f"{name}={value}" for name, value in environment.items()))
@@ -62,7 +62,7 @@ def watch(broker: Broker, state: str, speed: float) -> None:
     subprocess.run([*TOCSIN, "topics", "create", "--config", str(CONFIG)], check=True, stdout=subprocess.DEVNULL)
     show(f"tocsin run --config {CONFIG}")
     keeper = Keeper()
-    with Path(state, "run.log").open("wb") as log:
+    with log_file.open("wb") as log:
         process = Process(CONFIG, listen, keeper, log=log)
     try:
         process.wait_until_ready()
@@ -72,7 +72,7 @@ def watch(broker: Broker, state: str, speed: float) -> None:
         say("findings of anomaly.verdicts.v1 and anomaly.incidents.v1 as they arrive:")
         totals = follow(process, producer_of(speed, broker.servers))
         if not process.is_running():
-            say(f"tocsin run ended:\n{Path(state, 'run.log').read_text()[-3000:]}")
+            say(f"tocsin run ended:\n{log_file.read_text()[-3000:]}")
             return
         say(f"{totals['tocsin_rows_total']:,.0f} rows read, {totals['tocsin_verdicts_total']:.0f} over the line")
     finally:
