@@ -5,6 +5,7 @@ import logging
 import signal
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -91,6 +92,9 @@ def _snapshots(config: Config, decides: str) -> SnapshotStore | None:
     if config.keeps_state_in_kafka:
         from stream.snapshot_topic import TopicSnapshots  # noqa: PLC0415  it loads the client
 
+        if config.snapshot.store == "auto" and Path(config.snapshot.directory).is_dir():
+            extra = {"directory": config.snapshot.directory, "to_use_it": "snapshot.store: directory"}
+            log.warning("state is kept in Kafka, and what the directory holds is not used", extra=extra)
         return TopicSnapshots(config.kafka, config.snapshot, config_hash=decides)
     return Snapshots(config.snapshot, config_hash=decides) if config.snapshot.directory else None
 
