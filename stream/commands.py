@@ -42,8 +42,9 @@ def create_topics(arguments: argparse.Namespace) -> int:
     from stream.config import load  # noqa: PLC0415
     from stream.topics import create, planned  # noqa: PLC0415
 
-    kafka = load(arguments.config).kafka
-    wanted = planned(kafka, partitions=arguments.partitions, replication=arguments.replication)
-    for name, made in create(kafka, wanted).items():
+    config = load(arguments.config)
+    state = config.snapshot.topic if config.keeps_state_in_kafka else None
+    wanted = planned(config.kafka, partitions=arguments.partitions, replication=arguments.replication, state=state)
+    for name, made in create(config.kafka, wanted).items():
         print(f"{made}  {name}")
     return 0

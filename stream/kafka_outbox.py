@@ -43,17 +43,21 @@ OVERHEAD = 100  # bytes of a record beside its key, value and headers: an upper 
 
 @dataclass(slots=True)
 class Outgoing:
-    """A record to be written. future: of the producer that has it; None while none has. refused: it never will."""
+    """A record to be written. future: of the producer that has it; None while none has. refused: it never will.
+
+    value None ends a key in a compacted topic. partition None: by the key.
+    """
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: list[tuple[str, bytes]]
+    partition: int | None = None
     future: Any = None
     refused: KafkaError | None = None
 
     def __len__(self) -> int:
-        return len(self.key or b"") + len(self.value) + sum(len(n) + len(v) for n, v in self.headers) + OVERHEAD
+        return len(self.key or b"") + len(self.value or b"") + sum(len(n) + len(v) for n, v in self.headers) + OVERHEAD
 
 
 class Outbox:
@@ -69,9 +73,17 @@ class Outbox:
         for topic in topics:
             self._check_topic(self._producer, topic)
 
-    def send(self, topic: str, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]]) -> None:
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]],
+        *,
+        partition: int | None = None,
+    ) -> None:
         """Take a record. Waits as flush does if too many wait; should that raise, this one is kept, too."""
-        record = Outgoing(topic, key, value, headers)
+        record = Outgoing(topic, key, value, headers, partition)
         self._waiting.append(record)
         self._bytes += len(record)
         if self._bytes > self._settings.producer.max_unacknowledged:
@@ -103,7 +115,7 @@ class Outbox:
             return
         producer = self._producer or self._replace()
         try:
-            record.future = producer.send(record.topic, record.value, record.key, record.headers)
+            record.future = producer.send(record.topic, record.value, record.key, record.headers, record.partition)
         except UNACCEPTABLE as error:  # by the client itself, which goes on
             record.refused = error
         except KafkaTimeoutError as error:

@@ -5,6 +5,7 @@ Each failure counter stands beside its attempts, and everything starts at 0, so 
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import CounterMetricFamily
@@ -16,12 +17,14 @@ from stream.errors import DependencyError
 from stream.pipeline import Outcome
 from stream.records import IncidentRecord, TriggerRecord, VerdictRecord
 from stream.runner import Observer, Runner
+from stream.snapshot_store import Saved, Snapshot
 from stream.sources.protocol import Batch
 
-OPERATIONS = ("read", "start", "write", "flush", "repeat", "snapshot", "commit")
+OPERATIONS = ("read", "restore", "start", "write", "flush", "repeat", "snapshot", "commit")
 DURATIONS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 SCORES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
 LAG_EVERY_S = 1.0
+Count: TypeAlias = Callable[[], int | Mapping[str, int]]  # so many; or so many of each reason
 
 
 class Metrics(Observer):
@@ -36,7 +39,7 @@ class Metrics(Observer):
         *,
         version: str,
         config_hash: str,
-        counts: Mapping[str, tuple[str, Callable[[], int]]] | None = None,
+        counts: Mapping[str, tuple[str, Count]] | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
@@ -87,6 +90,8 @@ class Metrics(Observer):
         self.step_seconds = histogram("tocsin_step_duration_seconds", "Stepping one batch through its monitors.")
         self.flush_seconds = histogram("tocsin_flush_duration_seconds", "Flushing all sinks.")
         self.snapshot_seconds = histogram("tocsin_snapshot_duration_seconds", "Writing one snapshot.")
+        self.restore_seconds = histogram("tocsin_restore_duration_seconds", "Restoring one partition.")
+        self.snapshot_written = counter("tocsin_snapshot_written_bytes", "Written for snapshots.")
         self.snapshot_bytes = gauge("tocsin_snapshot_bytes", "Size of the newest snapshots together.")
         self.snapshot_time = gauge("tocsin_snapshot_timestamp_seconds", "When the newest snapshot was written.")
         self.attempts = counter("tocsin_dependency_attempts", "Calls to what is outside.", ["operation"])
@@ -139,10 +144,14 @@ class Metrics(Observer):
     def on_failure(self, what: str, error: DependencyError) -> None:
         self.failures.labels(what).inc()
 
-    def on_snapshot(self, partition: str, size: int, seconds: float) -> None:
+    def on_restore(self, partition: str, snapshot: Snapshot | None, seconds: float) -> None:
+        self.restore_seconds.observe(seconds)
+
+    def on_snapshot(self, partition: str, saved: Saved, seconds: float) -> None:
         self.snapshot_seconds.observe(seconds)
         self.snapshot_time.set(self._clock.now_ns() / 1e9)
-        self._sizes[partition] = size
+        self.snapshot_written.inc(saved.written)
+        self._sizes[partition] = saved.bytes
 
     def on_turn(self, runner: Runner) -> None:
         self.open.set(runner.pipeline.open_incidents)
@@ -161,9 +170,16 @@ class Metrics(Observer):
 class _Counts(Collector):
     """Counters that somebody else keeps, read when they are asked for."""
 
-    def __init__(self, counts: Mapping[str, tuple[str, Callable[[], int]]]) -> None:
+    def __init__(self, counts: Mapping[str, tuple[str, Count]]) -> None:
         self._counts = counts
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         for name, (text, count) in self._counts.items():
-            yield CounterMetricFamily(name, text, value=count())
+            found = count()
+            if isinstance(found, int):
+                yield CounterMetricFamily(name, text, value=found)
+                continue
+            family = CounterMetricFamily(name, text, labels=["reason"])
+            for reason, number in found.items():
+                family.add_metric([reason], number)
+            yield family

@@ -1,6 +1,6 @@
 """Systems and their monitors: readings in, findings out. No I/O, no clock; the same rows give the same findings."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -189,9 +189,10 @@ class Pipeline:
     def partitions(self) -> set[str]:
         return {partition for partition, _ in self._systems}
 
-    def state(self, partition: str) -> dict[str, SystemState]:
-        """System -> state, of one partition."""
-        return {key[1]: self._state(key) for key in self._systems if key[0] == partition}
+    def state(self, partition: str) -> Mapping[str, SystemState]:
+        """System -> state, of one partition; each is made when it is asked for, for all together may be large."""
+        names = [name for where, name in self._systems if where == partition]
+        return _States(names, lambda name: self._state((partition, name)))
 
     def _state(self, key: tuple[str, str]) -> SystemState:
         state = self._systems[key].state()
@@ -219,6 +220,26 @@ class Pipeline:
             del self._systems[key]
             if self._background is not None:
                 self._background.forget(_joined(key))
+
+
+class _States(Mapping[str, SystemState]):
+    def __init__(self, names: Sequence[str], state_of: Callable[[str], SystemState]) -> None:
+        self._names = dict.fromkeys(names)
+        self._state_of = state_of
+
+    def __getitem__(self, name: str) -> SystemState:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._state_of(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class _System:

@@ -18,13 +18,13 @@ from functools import partial
 from typing import TypeVar
 
 from stream.clock import Clock, SystemClock
-from stream.errors import DependencyError, InputError
+from stream.errors import DependencyError, InputError, TocsinError
 from stream.event_time import to_text
 from stream.pipeline import Outcome, Pipeline
 from stream.records import VerdictRecord
 from stream.settings import RunnerSettings, SnapshotSettings
 from stream.sinks.protocol import DeadLetters, Repeating, Sink
-from stream.snapshot import Snapshots
+from stream.snapshot_store import Saved, Snapshot, SnapshotStore
 from stream.sources.protocol import Batch, Source
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ T = TypeVar("T")
 class Observer:
     """Who wants to know what happens: metrics, a replay's tables and progress. Overrides what it looks at.
 
-    Called from the runner's thread. what: read, start, write, flush, repeat, snapshot or commit.
+    Called from the runner's thread. what: read, restore, start, write, flush, repeat, snapshot or commit.
     """
 
     def on_read(self, batch: Batch) -> None: ...
@@ -47,7 +47,9 @@ class Observer:
 
     def on_failure(self, what: str, error: DependencyError) -> None: ...
 
-    def on_snapshot(self, partition: str, size: int, seconds: float) -> None: ...
+    def on_restore(self, partition: str, snapshot: Snapshot | None, seconds: float) -> None: ...
+
+    def on_snapshot(self, partition: str, saved: Saved, seconds: float) -> None: ...
 
     def on_turn(self, runner: "Runner") -> None: ...
 
@@ -71,9 +73,10 @@ class Runner:
         sinks: Sequence[Sink],
         dead_letters: DeadLetters,
         *,
-        snapshots: Snapshots | None = None,
+        snapshots: SnapshotStore | None = None,
         settings: RunnerSettings | None = None,
         every_s: float = SnapshotSettings().every,
+        share: float = SnapshotSettings().share,
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         is_live: bool = False,
@@ -87,12 +90,15 @@ class Runner:
         self._dead_letters = dead_letters
         self._snapshots = snapshots
         self._settings = settings or RunnerSettings()
-        self._every_s = every_s
+        self._every_s, self._share = every_s, share
         self._observers = observers
         self._clock = clock or SystemClock()
         self._is_live = is_live
-        self._dirty: set[str] = set()  # partitions that moved on since their last snapshot
-        self._saved_at = self._clock.monotonic()
+        self._dirty: dict[str, set[str]] = {}  # partitions that moved on since their last snapshot, and their systems
+        self._restoring: set[str] = set()
+        self._is_settled = False  # all that was found is flushed, so that state may be saved at any time
+        self._save_at = self._clock.monotonic() + every_s
+        source.on_revoke(self._hand_over)
         self._deadline: float | None = None  # once stopping: when to give up
 
     def stop(self) -> None:
@@ -120,7 +126,7 @@ class Runner:
         self._learn(batch)
         if batch.end:
             self._end()
-        elif self._clock.monotonic() - self._saved_at >= self._every_s:
+        elif self._clock.monotonic() >= self._save_at:
             self._save()
         self._repeat()
         for observer in self._observers:
@@ -128,23 +134,64 @@ class Runner:
         return batch.end
 
     def _read(self) -> Batch:
-        return self.source.read(self._settings.read_timeout) if self._deadline is None else Batch()
+        if self._deadline is not None:
+            return Batch()
+        self._is_settled = True
+        try:
+            return self.source.read(self._settings.read_timeout)
+        finally:
+            self._is_settled = False
 
     def _take_over(self, batch: Batch) -> None:
-        """What went is forgotten unsaved, for it is another's now. What came begins at its snapshot."""
+        """What went is forgotten, for it is another's now. What came begins at its snapshot."""
         for partition in batch.revoked:
-            self.partitions.pop(partition, None)
-            self._dirty.discard(partition)
-            self.pipeline.drop(partition)
+            self._drop(partition)
+        self._restoring.update(batch.assigned)
         for partition in batch.assigned:
-            snapshot = self._snapshots.load(partition) if self._snapshots else None
-            self.pipeline.load_state(partition, snapshot.systems if snapshot else {})
-            self.partitions[partition] = snapshot.position if snapshot else None
-            self._insist("start", partial(self.source.start, partition, self.partitions[partition]))
+            self._restore(partition)
         if batch.assigned or batch.revoked:
             extra = {"assigned": len(batch.assigned), "revoked": len(batch.revoked), "partitions": len(self.partitions)}
             log.info("partitions changed", extra=extra)
         self.is_ready = bool(self.partitions)
+
+    def _drop(self, partition: str) -> None:
+        self.partitions.pop(partition, None)
+        self._dirty.pop(partition, None)
+        self._restoring.discard(partition)
+        self.pipeline.drop(partition)
+        if self._snapshots:
+            self._snapshots.forget(partition)
+
+    def _restore(self, partition: str) -> None:
+        began = self._clock.monotonic()
+        snapshot = self._insist("restore", partial(self._load, partition))
+        if partition not in self._restoring:  # it went while we waited for the store, and may have come again since
+            return
+        self._restoring.discard(partition)
+        self.pipeline.load_state(partition, snapshot.systems if snapshot else {})
+        self.partitions[partition] = snapshot.position if snapshot else None
+        for observer in self._observers:
+            observer.on_restore(partition, snapshot, self._clock.monotonic() - began)
+        self._insist("start", partial(self.source.start, partition, self.partitions[partition]))
+
+    def _load(self, partition: str) -> Snapshot | None:
+        is_ours = partition in self._restoring
+        return self._snapshots.load(partition) if self._snapshots and is_ours else None
+
+    def _hand_over(self, partitions: Sequence[str]) -> None:
+        """Save what is about to go, so that its next owner need not read it again. Without it nothing is lost.
+
+        Called while the source is read, in whatever thread that uses.
+        """
+        until = self._clock.monotonic() + self._settings.hand_over
+        for partition in partitions if self._is_settled else ():
+            if partition in self._dirty and self._clock.monotonic() < until:
+                try:
+                    self._snapshot(partition)
+                    del self._dirty[partition]
+                    log.info("partition handed over", extra={"partition": partition})
+                except TocsinError as error:
+                    log.warning("partition not handed over", extra={"partition": partition, "error": str(error)})
 
     def _learn(self, batch: Batch) -> None:
         """Step the models through the batch and hand on what they found."""
@@ -155,11 +202,16 @@ class Runner:
         for partition, offset in batch.positions.items():
             if partition in self.partitions:
                 self.partitions[partition] = offset
-                self._dirty.add(partition)
+                self._dirty.setdefault(partition, set())
+        for readings in batch.readings:
+            if readings.partition in self._dirty:
+                self._dirty[readings.partition].add(readings.system)
         self._hand_on(outcome, batch, self._clock.monotonic() - began)
 
     def _end(self) -> None:
         """The source ended: what was still open counts as complete."""
+        for partition, systems in self._dirty.items():
+            systems.update(self.pipeline.state(partition))
         self._hand_on(self.pipeline.finish(), Batch(), 0.0)
 
     def _hand_on(self, outcome: Outcome, batch: Batch, seconds: float) -> None:
@@ -198,7 +250,7 @@ class Runner:
 
     def _save(self) -> None:
         """Snapshots of what moved on, then the commit. Everything before it is flushed already."""
-        self._saved_at = self._clock.monotonic()
+        began = self._clock.monotonic()
         if self._snapshots:
             for partition in sorted(self._dirty):
                 self._insist("snapshot", partial(self._snapshot, partition))
@@ -206,15 +258,18 @@ class Runner:
         if positions:
             self._insist("commit", partial(self.source.commit, positions))
         self._dirty.clear()
+        ended = self._clock.monotonic()
+        self._save_at = max(began + self._every_s, ended + (ended - began) * (1 / self._share - 1))
 
     def _snapshot(self, partition: str) -> None:
         position = self.partitions.get(partition)
         if self._snapshots is None or position is None:  # it was revoked while we waited for the disk
             return
         began = self._clock.monotonic()
-        saved = self._snapshots.save(partition, position, self.pipeline.state(partition))
+        changed = self._dirty[partition]
+        saved = self._snapshots.save(partition, position, self.pipeline.state(partition), changed)
         for observer in self._observers:
-            observer.on_snapshot(partition, saved.bytes, self._clock.monotonic() - began)
+            observer.on_snapshot(partition, saved, self._clock.monotonic() - began)
 
     def _insist(self, what: str, action: Callable[[], T]) -> T:
         """Do it, and again with growing pauses while the other end is away."""
@@ -262,6 +317,7 @@ class Runner:
     def _close(self) -> None:
         self.is_ready = False
         closings = [self.source.close, *(sink.close for sink in self._sinks), self._dead_letters.close]
+        closings += [self._snapshots.close] if self._snapshots else []
         for close in closings:
             try:
                 close()

@@ -3,8 +3,9 @@
 import argparse
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -12,11 +13,12 @@ from detectors.background.worker import Background
 from stream.assembly import given_graph, make_background, make_pipeline
 from stream.config import Config, load
 from stream.log_lines import set_up
-from stream.metrics import Metrics
+from stream.metrics import Count, Metrics
 from stream.runner import Runner
 from stream.sinks.protocol import Sink
 from stream.sinks.registry import open_dead_letters, open_sinks
 from stream.snapshot import Snapshots
+from stream.snapshot_store import REASONS, SnapshotStore
 from stream.sources.protocol import Source
 from stream.sources.registry import open_source
 from stream.version import VERSION
@@ -65,10 +67,13 @@ def _background(config: Config) -> Background | None:
 def _runner(config: Config, registry: CollectorRegistry, background: Background | None) -> Runner:
     """The parts, put together. A source joins its group at the first read, so a mistake until then disturbs nobody."""
     pipeline, decides = make_pipeline(config, given_graph(config), background=background)
-    snapshots = Snapshots(config.snapshot, config_hash=decides) if config.snapshot.directory else None
     source = open_source(config)
     sinks, dead_letters = open_sinks(config), open_dead_letters(config)
+    snapshots = _snapshots(config, decides)
     counts = _counts(source, sinks, background)
+    if snapshots:
+        text = "Snapshots that were not used, by reason."
+        counts["tocsin_snapshots_passed_over_total"] = text, lambda: {r: snapshots.passed_over[r] for r in REASONS}
     return Runner(
         source,
         pipeline,
@@ -77,16 +82,26 @@ def _runner(config: Config, registry: CollectorRegistry, background: Background 
         snapshots=snapshots,
         settings=config.runner,
         every_s=config.snapshot.every,
+        share=config.snapshot.share,
         observers=[Metrics(registry, version=VERSION, config_hash=decides, counts=counts)],
         is_live=True,
     )
 
 
-def _counts(
-    source: Source, sinks: Sequence[Sink], background: Background | None
-) -> dict[str, tuple[str, Callable[[], int]]]:
+def _snapshots(config: Config, decides: str) -> SnapshotStore | None:
+    if config.keeps_state_in_kafka:
+        from stream.snapshot_topic import TopicSnapshots  # noqa: PLC0415  it loads the client
+
+        if config.snapshot.store == "auto" and Path(config.snapshot.directory).is_dir():
+            extra = {"directory": config.snapshot.directory, "to_use_it": "snapshot.store: directory"}
+            log.warning("state is kept in Kafka, and what the directory holds is not used", extra=extra)
+        return TopicSnapshots(config.kafka, config.snapshot, config_hash=decides)
+    return Snapshots(config.snapshot, config_hash=decides) if config.snapshot.directory else None
+
+
+def _counts(source: Source, sinks: Sequence[Sink], background: Background | None) -> dict[str, tuple[str, Count]]:
     """Counters that parts keep for themselves, where they have them."""
-    found: dict[str, tuple[str, Callable[[], int]]] = {}
+    found: dict[str, tuple[str, Count]] = {}
     if hasattr(source, "offset_jumps"):
         text = "Input offsets that were gone, so that reading went on elsewhere."
         found["tocsin_offset_jumps_total"] = text, lambda: source.offset_jumps

@@ -219,15 +219,25 @@ class IncidentSettings:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSettings:
-    """State and input positions on a local directory, so that a restart goes on where it stopped."""
+    """State and input positions, so that a restart, or the next owner of a partition, goes on where it stopped.
 
-    directory: str = "tocsin-state"  # empty: none are kept
+    store kafka keeps them in a compacted topic, from which a partition's next owner restores them on any host; auto is
+    kafka with a Kafka source, else directory.
+    """
+
+    store: Literal["auto", "directory", "kafka"] = "auto"
+    directory: str = "tocsin-state"  # of store: directory; empty: none are kept
+    keep: int = 3  # of each partition on a directory
+    topic: str = ""  # of store: kafka; empty: <group>-state
     every: Seconds = 30.0
-    keep: int = 3  # of each partition
+    share: float = 0.05  # of the time, at most: where saving takes longer, it is done less often
     other_config: Literal["fresh", "refuse"] = "fresh"  # what to do with the state of another configuration
+    other_partitions: Literal["refuse", "fresh"] = "refuse"  # and of another number of partitions (store: kafka)
 
     def __post_init__(self) -> None:
         at_least("keep", self.keep, 1)
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, got {self.share}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +255,7 @@ class RunnerSettings:
     retry_first: Seconds = 1.0  # pause before the second try of what failed; doubled each time
     retry_most: Seconds = 30.0
     drain: Seconds = 10.0  # after SIGTERM, until what is left is given up
+    hand_over: Seconds = 5.0  # for saving partitions that go to another process, which else reads from the last save
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +283,11 @@ class Settings:
     runner: RunnerSettings = field(default_factory=RunnerSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     log: LogSettings = field(default_factory=LogSettings)
+
+    @property
+    def keeps_state_in_kafka(self) -> bool:
+        store = self.snapshot.store
+        return store == "kafka" or (store == "auto" and self.source.kind == "kafka")
 
 
 def at_least(name: str, value: float, least: float) -> None:

@@ -11,12 +11,10 @@ the newest few are kept. One that turns out damaged is passed over, loudly, for 
 import hashlib
 import io
 import json
-import logging
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,26 +25,10 @@ from detectors.block import State
 from stream.errors import DependencyError, StateError
 from stream.pipeline import SystemState
 from stream.settings import SnapshotSettings
+from stream.snapshot_store import Judge, Saved, Snapshot
 
 SCHEMA_VERSION = 1
 MANIFEST = "MANIFEST.json"
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """One partition as it was after everything before the position was processed."""
-
-    position: int
-    systems: dict[str, SystemState]
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What a save wrote."""
-
-    bytes: int
-    number: int
 
 
 class Snapshots:
@@ -65,10 +47,19 @@ class Snapshots:
         self._root = Path(settings.directory)
         self._settings = settings
         self._config_hash = config_hash
+        self._judge = Judge(settings, config_hash)
         self._between = between
+        self.passed_over = self._judge.passed_over
 
-    def save(self, partition: str, position: int, systems: Mapping[str, SystemState]) -> Saved:
-        """Raises DependencyError if the disk does not take it; the snapshots before it stay as they were."""
+    def save(
+        self,
+        partition: str,
+        position: int,
+        systems: Mapping[str, SystemState],
+        changed: Collection[str] | None = None,
+    ) -> Saved:
+        """All systems, whatever changed. Raises DependencyError if the disk does not take it; the snapshots before it
+        stay as they were."""
         folder = self._folder(partition)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +75,7 @@ class Snapshots:
             self._prune(folder)
         except OSError as error:
             raise DependencyError(f"cannot write a snapshot to {folder}: {error.strerror or error}") from error
-        return Saved(size, number)
+        return Saved(size, size)
 
     def load(self, partition: str) -> Snapshot | None:
         """The newest snapshot that is whole; None if there is none.
@@ -99,10 +90,16 @@ class Snapshots:
                 return self._load(folder / f"{number:08d}", partition)
             except _DamagedError as error:
                 damaged.append(f"{number:08d}: {error}")
-                log.error("snapshot damaged", extra={"partition": partition, "number": number, "reason": str(error)})
+                self._judge.passes_over(partition, "damaged", f"{number:08d}: {error}")
         if damaged:
             raise StateError(f"all snapshots in {folder} are damaged ({'; '.join(damaged)}); remove it to start fresh")
         return None
+
+    def forget(self, partition: str) -> None:
+        """Nothing of it is held."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
     def _folder(self, partition: str) -> Path:
         return self._root / quote(partition, safe="")
@@ -114,7 +111,8 @@ class Snapshots:
         files: dict[str, str] = {}
         size = 0
         for place, name in enumerate(systems):
-            parts = {f"{place}.json": _plain_bytes(name, systems[name]), f"{place}.npz": _pack(systems[name].arrays)}
+            state = systems[name]
+            parts = {f"{place}.json": _plain_bytes(name, state), f"{place}.npz": _pack(state.arrays)}
             for file, content in parts.items():
                 files[file] = _put(folder / file, content)
                 size += len(content)
@@ -132,11 +130,8 @@ class Snapshots:
 
     def _load(self, folder: Path, partition: str) -> Snapshot | None:
         manifest = _manifest(folder)
-        if manifest["schema_version"] != SCHEMA_VERSION:
-            found = manifest["schema_version"]
-            raise StateError(f"{folder} has schema version {found}; this version of tocsin reads {SCHEMA_VERSION}")
-        if manifest["config_hash"] != self._config_hash:
-            self._pass_over(folder, manifest["config_hash"], partition)
+        self._judge.accepts_version(folder, manifest["schema_version"], SCHEMA_VERSION)
+        if not self._judge.accepts_config(folder, partition, manifest["config_hash"]):
             return None
         contents = {name: _get(folder / name, checksum) for name, checksum in manifest["files"].items()}
         try:
@@ -144,15 +139,6 @@ class Snapshots:
             return Snapshot(int(manifest["position"]), systems)
         except (KeyError, ValueError, zipfile.BadZipFile) as error:
             raise _DamagedError(repr(error)) from None
-
-    def _pass_over(self, folder: Path, found: str, partition: str) -> None:
-        if self._settings.other_config == "refuse":
-            raise StateError(
-                f"{folder} is of another configuration ({found}, this is {self._config_hash}); "
-                "snapshot.other_config: fresh starts without it"
-            )
-        extra = {"partition": partition, "theirs": found, "ours": self._config_hash}
-        log.warning("snapshot of another configuration, starting fresh", extra=extra)
 
     def _prune(self, folder: Path) -> None:
         for number in sorted(self._numbers(folder))[: -self._settings.keep]:

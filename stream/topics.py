@@ -19,19 +19,32 @@ Made: TypeAlias = Literal["created", "exists"]
 # An original of the largest size and the reason beside it must fit into a dead letter.
 DEAD_LETTER_ROOM = 64 << 10
 
+# A segment that is written to is never compacted, and a restart reads all that is there: so segments are small.
+# Deletions are kept for readers who keep what they have read; ours begin anew each time.
+STATE = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(64 << 20),
+    "segment.ms": str(3600 * 1000),
+    "min.cleanable.dirty.ratio": "0.3",
+    "delete.retention.ms": "60000",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """partitions and replication: -1 leaves it to the broker."""
+    """partitions and replication: -1 leaves it to the broker. like: has as many partitions as the largest of these."""
 
     name: str
     partitions: int = -1
     replication: int = -1
     options: Mapping[str, str] = field(default_factory=dict)
+    like: tuple[str, ...] = ()
 
 
-def planned(settings: KafkaSettings, *, partitions: int = -1, replication: int = -1) -> list[Topic]:
-    """Every topic that these settings name.
+def planned(
+    settings: KafkaSettings, *, partitions: int = -1, replication: int = -1, state: str | None = ""
+) -> list[Topic]:
+    """Every topic that these settings name. state: the topic of the snapshots; empty: <group>-state, None: none.
 
     Readings are stamped by the broker on arrival, so that a replayed recording of last year is not older than its
     retention at once. Incidents are compacted: the last word on each stays.
@@ -44,7 +57,13 @@ def planned(settings: KafkaSettings, *, partitions: int = -1, replication: int =
         Topic(producer.verdicts, partitions, replication),
         Topic(producer.incidents, partitions, replication, {"cleanup.policy": "compact"}),
         *(Topic(name, 1, replication, largest) for name in dead_letter_topics(settings).values()),
+        *([] if state is None else [Topic(state_topic(settings, state), -1, replication, STATE, consumer.topics)]),
     ]
+
+
+def state_topic(settings: KafkaSettings, name: str = "") -> str:
+    """Where the state of the partitions is kept."""
+    return name or f"{settings.consumer.group}-state"
 
 
 def dead_letter_topics(settings: KafkaSettings) -> dict[str, str]:
@@ -63,12 +82,12 @@ def create(settings: KafkaSettings, topics: Iterable[Topic]) -> dict[str, Made]:
 
 
 def _create(admin: KafkaAdminClient, topic: Topic) -> Made:
-    wanted = {
-        "num_partitions": topic.partitions,
-        "replication_factor": topic.replication,
-        "configs": dict(topic.options),
-    }
     try:
+        wanted = {
+            "num_partitions": _most_partitions(admin, topic.like) if topic.like else topic.partitions,
+            "replication_factor": topic.replication,
+            "configs": dict(topic.options),
+        }
         admin.create_topics({topic.name: wanted}, wait_for_metadata=True)
     except TopicAlreadyExistsError:
         return "exists"
@@ -77,3 +96,7 @@ def _create(admin: KafkaAdminClient, topic: Topic) -> Made:
             raise DependencyError(f"Kafka topic {topic.name}: {error}") from error
         raise ConfigError(f"Kafka topic {topic.name} cannot be made: {error}") from error
     return "created"
+
+
+def _most_partitions(admin: KafkaAdminClient, topics: Iterable[str]) -> int:
+    return max(len(described["partitions"]) for described in admin.describe_topics(list(topics)))

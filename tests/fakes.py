@@ -131,6 +131,9 @@ class ListSource:
         self._next |= positions
         return Batch(readings, rejects, positions, end=self._ends and not positions)
 
+    def on_revoke(self, action: Callable[[Sequence[str]], None]) -> None:
+        self.before_revoke = action
+
     def start(self, partition: str, offset: int | None) -> None:
         self._next[partition] = self._broker.commits.get(partition, 0) if offset is None else offset
 

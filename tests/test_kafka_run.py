@@ -1,4 +1,5 @@
-"""`tocsin run` as a process on a real broker: killed, restarted, fenced, stopped; nothing lost, no row learned twice.
+"""`tocsin run` as processes on a real broker: killed, paused, restarted, joined, fenced, stopped; nothing lost, no row
+learned twice.
 
 What a disturbed run found and learned is compared with an undisturbed replay of the same messages from a file.
 """
@@ -6,7 +7,7 @@ What a disturbed run found and learned is compared with an undisturbed replay of
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,20 @@ from stream.assembly import make_pipeline
 from stream.config import Config, load
 from stream.decode import encode_row
 from stream.kafka_client import connect
+from stream.pipeline import SystemState
 from stream.runner import Runner
 from stream.settings import FileSettings, KafkaSettings, SnapshotSettings
 from stream.sinks.discard import Discard
 from stream.sinks.jsonlines import JsonLines
-from stream.snapshot import Snapshot, Snapshots
+from stream.snapshot import Snapshots
+from stream.snapshot_topic import TopicSnapshots
 from stream.sources.file import FileSource
+from stream.state_reader import state_reader
 
 pytestmark = pytest.mark.kafka
 WAIT_S = 60.0
 ROWS, SYSTEMS, VARIABLES = 600, ("ship", "shop"), ("a.x", "a.y", "b.x", "b.y")
+FLEET = ("ship", "shop", "mill", "pump")  # each on a partition of its own
 BAD = (b"\xff\xfe no JSON", b'{"system": "shop"}', b'{"system": "shop", "ts": 1, "values": {"a.x": "text"}}', b"[1, 2]")
 
 
@@ -45,8 +50,8 @@ class Setting:
     listen: str
 
     @property
-    def partition(self) -> str:
-        return f"{self.config.kafka.consumer.topics[0]}-0"
+    def topic(self) -> str:
+        return self.config.kafka.consumer.topics[0]
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Replay:
     """What an undisturbed run finds and learns."""
 
     findings: list[dict[str, Any]]
-    state: Snapshot
+    state: dict[str, SystemState]
     config_hash: str
 
 
@@ -80,7 +85,10 @@ def run(tmp_path: Path) -> Iterator[Callable[[Setting], Process]]:
     keeper.close()
 
 
-def write_config(kafka: KafkaSettings, folder: Path, **changes: Any) -> Setting:
+def write_config(
+    kafka: KafkaSettings, folder: Path, *, instance: str = "tocsin-0", every: str = "10ms", **changes: Any
+) -> Setting:
+    """State is in Kafka, as is the default; nothing is shared with a config in another folder but the cluster."""
     listen = f"127.0.0.1:{free_ports(1)[0]}"
     document = {
         "kafka": {
@@ -89,13 +97,14 @@ def write_config(kafka: KafkaSettings, folder: Path, **changes: Any) -> Setting:
             "consumer": {
                 "topics": list(kafka.consumer.topics),
                 "group": kafka.consumer.group,
-                "instance_id": "tocsin-0",
+                "instance_id": instance,
+                "session_timeout": "6s",
                 "max_poll_records": 20,  # so that a kill finds it between many snapshots
             },
             "producer": {"verdicts": kafka.producer.verdicts, "incidents": kafka.producer.incidents},
             **changes,
         },
-        "snapshot": {"directory": str(folder / "state"), "every": "10ms"},
+        "snapshot": {"every": every, "share": 1.0},
         "autoencoder": {"enabled": False},
         "http": {"listen": listen},
     }
@@ -104,56 +113,58 @@ def write_config(kafka: KafkaSettings, folder: Path, **changes: Any) -> Setting:
     return Setting(path, load(str(path)), listen)
 
 
-def messages() -> list[bytes]:
-    """Rows of two systems in turn, disturbed where the kills come and later, and a few bad messages among them."""
+def rows_of(systems: Sequence[str]) -> dict[str, list[bytes]]:
+    """The messages of each, disturbed where the kills come and later."""
     rng = np.random.default_rng(7)
-    values = {system: rng.normal(0, 1, (ROWS, len(VARIABLES))).cumsum(axis=0) * 0.02 + 10 for system in SYSTEMS}
+    values = {system: rng.normal(0, 1, (ROWS, len(VARIABLES))).cumsum(axis=0) * 0.02 + 10 for system in systems}
     for rows in values.values():
         rows[:] += rng.normal(0, 0.1, rows.shape)
         for begin, size in ((150, 8), (300, 16), (480, 24)):
             rows[begin : begin + 4, :2] += size
-    found = [
-        encode_row(system, (1_700_000_000 + row) * 10**9, VARIABLES, values[system][row])
-        for row in range(ROWS)
-        for system in SYSTEMS
-    ]
+    return {
+        system: [encode_row(system, (1_700_000_000 + row) * 10**9, VARIABLES, rows[row]) for row in range(ROWS)]
+        for system, rows in values.items()
+    }
+
+
+def messages() -> list[bytes]:
+    """Rows of two systems in turn, and a few bad messages among them."""
+    found = [message for pair in zip(*rows_of(SYSTEMS).values(), strict=True) for message in pair]
     for place, bad in enumerate(BAD):
         found.insert(100 + 50 * place, bad)
     return found
 
 
 class Feed:
-    """Writes the messages to the input topic, some at a time."""
+    """Writes messages to partitions of the input topic, some at a time."""
 
-    def __init__(self, setting: Setting) -> None:
-        self._topic = setting.config.kafka.consumer.topics[0]
+    def __init__(self, setting: Setting, partitions: Sequence[list[bytes]]) -> None:
+        self._topic = setting.topic
         self._producer = connect(KafkaProducer, setting.config.kafka)
-        self._left = messages()
+        self._left = [list(messages) for messages in partitions]
+        self.written = 0  # of each partition
 
     def write(self, count: int) -> None:
-        now, self._left = self._left[:count], self._left[count:]
-        for message in now:
-            self._producer.send(self._topic, message, b"key", partition=0)
+        """The next so many messages of each partition."""
+        for partition, left in enumerate(self._left):
+            for message in left[:count]:
+                self._producer.send(self._topic, message, b"key", partition=partition)
+            del left[:count]
         self._producer.flush(timeout=WAIT_S)
+        self.written += count
 
     def write_all(self) -> None:
-        self.write(len(self._left))
+        self.write(max(map(len, self._left)))
 
     def close(self) -> None:
         self._producer.close(timeout=1)
 
 
 def all_of(setting: Setting, topic: str) -> list[Any]:
-    """Every record of a topic with one partition."""
-    consumer: Any = connect(KafkaConsumer, setting.config.kafka, group_id=None, enable_auto_commit=False)
-    where = TopicPartition(topic, 0)
-    consumer.assign([where])
-    consumer.seek(where, 0)
-    end, found = consumer.end_offsets([where])[where], []
-    while consumer.position(where) < end:
-        found += consumer.poll(timeout_ms=100).get(where, [])
-    consumer.close(autocommit=False)
-    return found
+    """Every record of a topic."""
+    with state_reader(setting.config.kafka) as reader:
+        numbers = range(reader.partitions(topic))
+        return [record for number in numbers for record in reader.records(topic, number)]
 
 
 def findings(setting: Setting) -> list[dict[str, Any]]:
@@ -170,31 +181,41 @@ def told(documents: list[dict[str, Any]]) -> set[str]:
 @pytest.fixture(scope="module")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
     """The same messages from a file, undisturbed. It compiles the kernels, too, before a process is waited for."""
-    folder = tmp_path_factory.mktemp("replay")
-    (folder / "input.jsonl").write_bytes(b"\n".join(messages()) + b"\n")
+    return replay_of(messages(), tmp_path_factory.mktemp("replay"))
+
+
+def replay_of(input_messages: list[bytes], folder: Path) -> Replay:
+    (folder / "input.jsonl").write_bytes(b"\n".join(input_messages) + b"\n")
     pipeline, decides = make_pipeline(Config())
     snapshots = Snapshots(SnapshotSettings(directory=str(folder / "state")), config_hash=decides)
     source = FileSource(FileSettings(path=str(folder / "input.jsonl"), time_unit="iso"))
     Runner(source, pipeline, [JsonLines(str(folder / "found.jsonl"))], Discard(), snapshots=snapshots).run()
     state = snapshots.load("input.jsonl")
     assert state is not None
-    return Replay([json.loads(line) for line in (folder / "found.jsonl").read_text().splitlines()], state, decides)
+    assert state.position == len(input_messages)
+    found = [json.loads(line) for line in (folder / "found.jsonl").read_text().splitlines()]
+    return Replay(found, state.systems, decides)
 
 
-def assert_like_the_replay(setting: Setting, replay: Replay) -> None:
-    """Every finding is there, and the state is that of each row learned once."""
+def assert_like_the_replay(setting: Setting, replay: Replay, ends: Sequence[int]) -> None:
+    """Every finding is there, and the state is that of each row learned once. ends: of each partition."""
     assert {finding["kind"] for finding in replay.findings} >= {"verdict", "trigger", "incident"}
     assert told(findings(setting)) == told(replay.findings)
-    mine = Snapshots(setting.config.snapshot, config_hash=replay.config_hash).load(setting.partition)
-    assert mine is not None
-    assert mine.position == replay.state.position == len(messages())
-    assert mine.systems.keys() == replay.state.systems.keys() == set(SYSTEMS)
-    for name in SYSTEMS:
-        ours, wanted = mine.systems[name], replay.state.systems[name]
-        assert ours.plain == wanted.plain
-        assert ours.arrays.keys() == wanted.arrays.keys()
-        different = [part for part in wanted.arrays if ours.arrays[part].tobytes() != wanted.arrays[part].tobytes()]
-        assert not different
+    store = TopicSnapshots(setting.config.kafka, setting.config.snapshot, config_hash=replay.config_hash)
+    mine: dict[str, SystemState] = {}
+    for number, end in enumerate(ends):
+        snapshot = store.load(f"{setting.topic}-{number}")
+        assert snapshot is not None
+        assert snapshot.position == end
+        mine |= snapshot.systems
+    store.close()
+    assert store.passed_over.keys() <= {"outdated"}  # what the paused one may have written when it woke
+    assert mine.keys() == replay.state.keys()
+    for name, wanted in replay.state.items():
+        assert mine[name].plain == wanted.plain
+        assert mine[name].arrays.keys() == wanted.arrays.keys()
+        arrays = mine[name].arrays
+        assert not [part for part in wanted.arrays if arrays[part].tobytes() != wanted.arrays[part].tobytes()]
 
 
 def wait_for_rows(process: Process, count: int) -> None:
@@ -206,19 +227,19 @@ def wait_for_rows(process: Process, count: int) -> None:
         time.sleep(0.02)
 
 
-def wait_for_commit(setting: Setting, count: int) -> None:
-    """Until so many messages are done with, for good."""
+def wait_for_commit(setting: Setting, count: int, *, partitions: int = 1) -> None:
+    """Until so many messages of each partition are done with, for good."""
     consumer: Any = connect(KafkaConsumer, setting.config.kafka, group_id=setting.config.kafka.consumer.group)
-    where, deadline = TopicPartition(setting.config.kafka.consumer.topics[0], 0), time.monotonic() + WAIT_S
-    while (offset := consumer.committed(where)) != count:
-        assert time.monotonic() < deadline, f"committed {offset}"
+    where, deadline = [TopicPartition(setting.topic, n) for n in range(partitions)], time.monotonic() + WAIT_S
+    while {*(offsets := [consumer.committed(partition) for partition in where])} != {count}:
+        assert time.monotonic() < deadline, f"committed {offsets}"
         time.sleep(0.05)
     consumer.close(autocommit=False)
 
 
 def test_kills_at_random_moments_lose_no_finding_and_learn_each_row_once(setting, run, replay):
     chance = random.Random(5)
-    feed = Feed(setting)
+    feed = Feed(setting, [messages()])
     for _ in range(3):
         process = run(setting)
         process.wait_until_ready()
@@ -232,13 +253,66 @@ def test_kills_at_random_moments_lose_no_finding_and_learn_each_row_once(setting
     feed.close()
     wait_for_commit(setting, len(messages()))
     assert last.stop() == 0
-    assert_like_the_replay(setting, replay)
-    kept = all_of(setting, topics.dead_letter_topics(setting.config.kafka)[setting.config.kafka.consumer.topics[0]])
+    assert_like_the_replay(setting, replay, [len(messages())])
+    kept = all_of(setting, topics.dead_letter_topics(setting.config.kafka)[setting.topic])
     assert {(record.key, record.value) for record in kept} == {(b"key", bad) for bad in BAD}
 
 
+def test_state_moves_with_its_partitions_between_workers_that_share_no_disk(create_topics, run, tmp_path):
+    """1 worker, then 3; then one is killed, and one paused so long that it loses its partitions; then 2."""
+    kafka, settings = create_topics(len(FLEET)), []
+    for number in range(3):
+        (tmp_path / f"{number}").mkdir()
+        settings.append(write_config(kafka, tmp_path / f"{number}", instance=f"tocsin-{number}"))
+    courses = rows_of(FLEET)
+    replay = replay_of([message for course in courses.values() for message in course], tmp_path)
+    feed = Feed(settings[0], list(courses.values()))
+    first = run(settings[0])
+    first.wait_until_ready()
+    feed.write(160)
+    wait_for_rows(first, 100)
+    killed, paused = run(settings[1]), run(settings[2])
+    feed.write(150)
+    for process in (killed, paused):
+        process.wait_until_ready()
+    feed.write(60)
+    wait_for_rows(killed, 20)
+    killed.kill()
+    wait_for_rows(paused, 20)
+    paused.pause()
+    feed.write(130)
+    wait_for_commit(settings[0], feed.written, partitions=len(FLEET))
+    paused.go_on()
+    feed.write_all()
+    feed.close()
+    wait_for_commit(settings[0], ROWS, partitions=len(FLEET))
+    paused.wait_until_ready()
+    assert [first.stop(), paused.stop()] == [0, 0]
+    assert_like_the_replay(settings[0], replay, [ROWS] * len(FLEET))
+
+
+def test_who_gives_up_a_partition_saves_it_and_the_next_owner_reads_nothing_twice(create_topics, run, tmp_path):
+    kafka, settings = create_topics(2), []
+    for number in range(2):
+        (tmp_path / f"{number}").mkdir()
+        settings.append(write_config(kafka, tmp_path / f"{number}", instance=f"tocsin-{number}", every="1h"))
+    feed = Feed(settings[0], list(rows_of(SYSTEMS).values()))
+    first = run(settings[0])
+    first.wait_until_ready()
+    feed.write(100)
+    wait_for_rows(first, 200)
+    second = run(settings[1])
+    second.wait_until_ready()
+    feed.write(50)
+    wait_for_rows(second, 50)
+    wait_for_rows(first, 250)
+    assert [process.metrics()["tocsin_rows_total"] for process in (first, second)] == [250, 50]
+    assert [first.stop(), second.stop()] == [0, 0]
+    assert (tmp_path / "run.log").read_text().count("partition handed over") == 1
+
+
 def test_a_broker_restart_is_told_in_few_words_and_costs_nothing(broker: Broker, setting, run, replay, tmp_path):
-    feed = Feed(setting)
+    feed = Feed(setting, [messages()])
     process = run(setting)
     process.wait_until_ready()
     feed.write(606)  # to the midst of a disturbance
@@ -251,7 +325,7 @@ def test_a_broker_restart_is_told_in_few_words_and_costs_nothing(broker: Broker,
     feed.close()
     wait_for_commit(setting, len(messages()))
     assert process.stop() == 0
-    assert_like_the_replay(setting, replay)
+    assert_like_the_replay(setting, replay, [len(messages())])
     assert log.count("Kafka client") <= 3
     assert "level=error" not in log
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from broker import Broker
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from stream import topics
 from stream.errors import DependencyError
@@ -214,6 +215,20 @@ def test_existing_topics_are_left_as_they_are(create_topics):
     kafka = create_topics(partitions=3)
     made = topics.create(kafka, topics.planned(kafka, partitions=5))
     assert set(made.values()) == {"exists"}
+
+
+def test_the_state_topic_has_as_many_partitions_as_the_input_and_is_compacted(create_topics):
+    kafka = create_topics(partitions=3)
+    later = f"{kafka.consumer.group}-later"
+    assert topics.create(kafka, topics.planned(kafka, state=later))[later] == "created"
+    admin = connect(KafkaAdminClient, kafka)
+    for name in (topics.state_topic(kafka), later):
+        (described,) = admin.describe_topics([name])
+        assert len(described["partitions"]) == 3
+        settings = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+        assert settings["topic"][name]["cleanup.policy"]["value"] == "compact"
+    admin.close()
+    assert not [topic for topic in topics.planned(kafka, state=None) if topic.name.endswith("-state")]
 
 
 def with_compression(kafka: KafkaSettings, compression: str) -> KafkaSettings:

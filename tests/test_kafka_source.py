@@ -146,6 +146,21 @@ def test_another_member_goes_on_at_the_commit(create_topics, sources, produce):
     assert values(read_until(sources(kafka), enough(2))) == [3, 4]
 
 
+def test_what_is_to_be_done_before_partitions_go_is_done_before_another_member_has_them(create_topics, sources):
+    kafka = create_topics(2)
+    first, second = sources(kafka), sources(kafka)
+    events: list[tuple[str, tuple[str, ...]]] = []
+    first.on_revoke(lambda names: events.append(("goes", tuple(names))))
+    read_until(first, lambda batch: len(batch.assigned) == 2)
+    deadline = time.monotonic() + WAIT_S
+    while not any(what == "came" for what, _ in events):
+        assert time.monotonic() < deadline, events
+        went, came = first.read(0.05).revoked, second.read(0.05).assigned
+        events += [(what, names) for what, names in (("went", went), ("came", came)) if names]
+    assert [what for what, _ in events] == ["goes", "went", "came"]
+    assert len({names for _, names in events}) == 1
+
+
 def test_without_a_commit_latest_begins_at_the_end(create_topics, sources, produce):
     kafka = create_topics()
     produce(range(5))

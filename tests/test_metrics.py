@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream.decode import REASONS
 from stream.errors import ConfigError, DependencyError
 from stream.maintenance import MaintenanceWindow
-from stream.metrics import OPERATIONS, Metrics
+from stream.metrics import OPERATIONS, Count, Metrics
 from stream.pipeline import Pipeline
 from stream.runner import Runner
 from stream.settings import IncidentSettings, SnapshotSettings
@@ -39,7 +39,10 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def metrics(registry) -> Metrics:
-    counts = {"tocsin_background_dropped_total": ("Rows dropped.", lambda: 3)}
+    counts: dict[str, tuple[str, Count]] = {
+        "tocsin_background_dropped_total": ("Rows dropped.", lambda: 3),
+        "tocsin_snapshots_passed_over_total": ("Snapshots not used.", lambda: {"damaged": 0, "outdated": 2}),
+    }
     return Metrics(registry, version="0.1", config_hash="c", counts=counts, clock=FakeClock())
 
 
@@ -57,6 +60,8 @@ def test_everything_is_there_at_0(registry, metrics):
     assert seen["tocsin_build_info{version=0.1}"] == 1
     assert seen["tocsin_config_info{hash=c}"] == 1
     assert seen["tocsin_background_dropped_total"] == 3
+    assert seen["tocsin_snapshots_passed_over_total{reason=damaged}"] == 0
+    assert seen["tocsin_snapshots_passed_over_total{reason=outdated}"] == 2
 
 
 def test_names_keep_the_conventions(registry, metrics):
@@ -93,7 +98,8 @@ def test_a_run_is_counted(registry, metrics, tmp_path):
     assert seen["tocsin_rejects_total{reason=late}"] == 1
     assert seen["tocsin_dependency_failures_total{operation=flush}"] == 2
     assert seen["tocsin_dependency_attempts_total{operation=flush}"] > 2
-    assert seen["tocsin_snapshot_bytes"] > 0
+    assert 0 < seen["tocsin_snapshot_bytes"] <= seen["tocsin_snapshot_written_bytes_total"]
+    assert seen["tocsin_restore_duration_seconds_count"] == 1
     assert seen["tocsin_snapshot_timestamp_seconds"] == pytest.approx(1_700_000_000, abs=100)
     assert (
         seen["tocsin_snapshot_duration_seconds_count"] == seen["tocsin_dependency_attempts_total{operation=snapshot}"]

@@ -25,6 +25,7 @@ from stream.pipeline import Pipeline
 from stream.runner import GaveUpError, Observer, Runner
 from stream.settings import RunnerSettings, SnapshotSettings
 from stream.snapshot import Snapshots
+from stream.snapshot_store import Saved, Snapshot
 from stream.sources.protocol import Batch
 
 
@@ -227,22 +228,122 @@ def test_a_revoked_partition_is_forgotten_unsaved_and_comes_back_at_its_snapshot
     assert fakes.last_of_each(broker.findings) == fakes.last_of_each(whole.findings)
 
 
-class MovingSource(ListSource):
-    """Reports moves at the given reads."""
+def test_a_partition_that_goes_is_saved_first_so_that_its_next_owner_reads_on(tmp_path, undisturbed):
+    _, state, _ = undisturbed
+    broker = input_of_two()
+    source = MovingSource(broker, {4: Batch(revoked=("p1",))}, tells=True)
+    make(broker, tmp_path, source=source, every_s=1e9, observers=[StopAfter(4)]).run()
+    found = Snapshots(SnapshotSettings(directory=str(tmp_path)), config_hash="c").load("p1")
+    assert found is not None
+    assert found.position == source.went_at["p1"] == 6
+    runner = make(broker, tmp_path)
+    runner.run()
+    assert fakes.state_of(runner.pipeline) == state
 
-    def __init__(self, broker: Broker, moves: dict[int, Batch]) -> None:
+
+def test_a_partition_that_goes_while_findings_wait_for_a_sink_is_not_saved(tmp_path, undisturbed):
+    whole, state, _ = undisturbed
+    broker, clock = input_of_two(), FakeClock()
+    source = MovingSource(broker, {4: Batch(revoked=("p0", "p1"))}, tells=True)
+    sink = ListSink(broker)
+    sink.failures = [DependencyError("away")] * 2
+    make(broker, tmp_path, source=source, sinks=[sink], clock=clock, every_s=1e9, observers=[StopAfter(3)]).run()
+    assert source.seen == ["p0 went", "p1 went"]
+    assert not list(tmp_path.rglob("MANIFEST.json"))
+    runner = make(broker, tmp_path)
+    runner.run()
+    assert fakes.state_of(runner.pipeline) == state
+    assert fakes.last_of_each(broker.findings) == fakes.last_of_each(whole.findings)
+
+
+def test_a_hand_over_that_fails_is_told_and_costs_nothing(tmp_path, undisturbed, caplog):
+    _, state, _ = undisturbed
+    broker = input_of_two()
+    source = MovingSource(broker, {4: Batch(revoked=("p1",))}, tells=True)
+    runner = make(broker, tmp_path, source=source, every_s=1e9, observers=[StopAfter(4)])
+
+    def fails(*_: object) -> None:
+        raise DependencyError("the disk is full")
+
+    runner._snapshots.save, save = fails, runner._snapshots.save
+    runner._observers.append(RestoreSave(runner, save))
+    runner.run()
+    assert "not handed over" in caplog.text
+    again = make(broker, tmp_path)
+    again.run()
+    assert fakes.state_of(again.pipeline) == state
+
+
+class RestoreSave(Observer):
+    """The disk takes something again once the partition is gone."""
+
+    def __init__(self, runner: Runner, save: Callable[..., Any]) -> None:
+        self._runner, self._save = runner, save
+
+    def on_turn(self, runner: Runner) -> None:
+        if "p1" not in runner.partitions:
+            self._runner._snapshots.save = self._save
+
+
+def test_a_store_that_is_away_is_asked_again_and_what_went_meanwhile_is_let_go(tmp_path, undisturbed):
+    _, state, _ = undisturbed
+    broker, clock = input_of_two(), FakeClock()
+    source = MovingSource(broker, {2: Batch(revoked=("p1",)), 5: Batch(assigned=("p1",))})
+    runner = make(broker, tmp_path, source=source, clock=clock)
+    asked, load = [], runner._snapshots.load
+
+    def fails_twice(partition: str) -> Snapshot | None:
+        asked.append(partition)
+        if len(asked) <= 2:
+            raise DependencyError("away")
+        return load(partition)
+
+    runner._snapshots.load = fails_twice
+    runner.run()
+    assert asked == ["p0", "p1", "p1", "p0"]  # p1 went and came while p0 was tried, and is not restored again
+    assert source.seen == ["p1 went", "p1 came"]
+    assert fakes.state_of(runner.pipeline) == state
+
+
+def test_saving_takes_no_more_than_its_share_of_the_time(tmp_path):
+    broker, clock = input_of_two(), FakeClock()
+    saved: list[float] = []
+
+    class Watch(Observer):
+        def on_snapshot(self, partition: str, saved_: Saved, seconds: float) -> None:
+            saved.append(clock.now)
+
+        def on_turn(self, runner: Runner) -> None:
+            clock.sleep(1.0)
+
+    def slow(step: str) -> None:
+        if step == "written":
+            clock.sleep(0.5)
+
+    make(broker, tmp_path, crash=slow, clock=clock, every_s=2.0, share=0.25, observers=[Watch()]).run()
+    rounds = saved[::2]
+    assert rounds[1] - rounds[0] >= 4.0  # both partitions took 1 s together
+
+
+class MovingSource(ListSource):
+    """Reports moves at the given reads. tells: asks first what is to be done with what goes."""
+
+    def __init__(self, broker: Broker, moves: dict[int, Batch], *, tells: bool = False) -> None:
         super().__init__(broker)
         self._at = moves
         self._reads = 0
+        self._tells = tells
         self.seen: list[str] = []
+        self.went_at: dict[str, int] = {}
 
     def read(self, timeout_s: float) -> Batch:
         self._reads += 1
         batch = self._at.get(self._reads)
         if batch is None:
             return super().read(timeout_s)
-        for partition in batch.revoked:
-            self._next.pop(partition, None)
+        if self._tells:
+            self.before_revoke(batch.revoked)
+        self.went_at |= {partition: self._next.pop(partition) for partition in batch.revoked if partition in self._next}
         self.seen += [f"{p} went" for p in batch.revoked] + [f"{p} came" for p in batch.assigned]
         return batch
 

@@ -1,6 +1,6 @@
 """A file (CSV or JSON lines, plain or gzip) or standard input as a source; a line's number is its offset."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from stream.decode import Decoder, Raw
@@ -64,6 +64,9 @@ class FileSource:
         if self._parser is None:
             chunk = self._begin(chunk)
         return self._batch(chunk)
+
+    def on_revoke(self, action: Callable[[Sequence[str]], None]) -> None:
+        """A file stays ours."""
 
     def start(self, partition: str, offset: int | None) -> None:
         self._offset = offset or 0

@@ -2,9 +2,9 @@
 
 A partition is called `<topic>-<number>`, as in Kafka's own tools. It is paused from its assignment until
 :meth:`KafkaSource.start`, so that nothing of it is delivered before its state is restored. Offsets are committed when
-the caller says so, and only those it names. One thread owns the client's consumer; the client's own IO thread runs the
-rebalance callbacks, which therefore do nothing but remember, and keeps up the heartbeat, so that long work between two
-reads costs no membership.
+the caller says so, and only those it names. One thread owns the client's consumer. The client's own IO thread runs the
+rebalance callbacks, which therefore remember, let others save what goes, and do nothing else; and it keeps up the
+heartbeat, so that long work between two reads costs no membership.
 
 A static member (instance_id) keeps its partitions over a restart. Another process with its id takes its place, which
 only a commit tells: hence an idle member commits again what it had committed, and FencedError ends it.
@@ -15,7 +15,7 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -95,6 +95,10 @@ class KafkaSource:
             positions[name] = messages[-1].offset + 1
         self._positions |= positions
         return Batch(readings, rejects, positions, assigned, revoked)
+
+    def on_revoke(self, action: Callable[[Sequence[str]], None]) -> None:
+        """The client's IO thread calls it while :meth:`read` waits, and the group waits for it; heartbeats do, too."""
+        self._listener.before_revoke = action
 
     def start(self, partition: str, offset: int | None) -> None:
         """Begin an assigned partition; None: at the group's commit, else where the settings say.
@@ -282,9 +286,13 @@ class KafkaSource:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Remembers, in the client's IO thread, what came and went; no call that waits, no exception leaves."""
+    """Remembers, in the client's IO thread, what came and went; no call of the consumer that waits.
+
+    before_revoke: called with what is about to go; not with what is lost, which others own already.
+    """
 
     def __init__(self) -> None:
+        self.before_revoke: Callable[[Sequence[str]], None] = lambda partitions: None
         self._events: deque[tuple[bool, list[str]]] = deque()
         self._consumer: Any = None
 
@@ -296,7 +304,12 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self._events.append((True, sorted(map(name_of, assigned))))
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self.revoke(sorted(map(name_of, revoked)))
+        names = sorted(map(name_of, revoked))
+        self.before_revoke(names)
+        self.revoke(names)
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self.revoke(sorted(map(name_of, lost)))
 
     def revoke(self, partitions: list[str]) -> None:
         self._events.append((False, partitions))

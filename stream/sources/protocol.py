@@ -1,6 +1,6 @@
 """What every source is: it gives batches of decoded readings, each with the position after it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -44,7 +44,7 @@ class Batch:
     positions: next offset to read of each partition that this batch advanced, valid once the batch is processed.
     assigned / revoked: partitions that came or went before these readings; a source delivers nothing of an assigned
     partition until :meth:`Source.start` was called for it. Revoked partitions' state must be dropped unsaved: another
-    process owns them now.
+    process owns them now (:meth:`Source.on_revoke` is when it can still be saved).
     end: nothing will ever follow (a file's end).
     """
 
@@ -62,6 +62,9 @@ class Source(Protocol):
 
     def read(self, timeout_s: float) -> Batch:
         """The next batch; an empty one if nothing came within timeout_s."""
+
+    def on_revoke(self, action: Callable[[Sequence[str]], None]) -> None:
+        """Call this inside :meth:`read`, perhaps in another thread, just before partitions go to another process."""
 
     def start(self, partition: str, offset: int | None) -> None:
         """Begin an assigned partition at a snapshot's offset; None = the source's own last commit, else its start."""

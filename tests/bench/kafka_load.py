@@ -12,7 +12,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,15 +52,15 @@ def main() -> int:
     given = parser.parse_args()
     print(f"{given.systems} systems x {given.variables} variables, {given.rate:g} rows/s for {given.seconds:g} s")
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    with tempfile.TemporaryDirectory(prefix="tocsin-") as state, Broker() as broker:
-        samples = measure(given, broker, state)
+    with Broker() as broker:
+        samples = measure(given, broker)
     return judge(samples, given.rate)
 
 
-def measure(given: argparse.Namespace, broker: Broker, state: str) -> list[Sample]:
+def measure(given: argparse.Namespace, broker: Broker) -> list[Sample]:
     """Samples from the first row until the last one is written, and one when all are read."""
     listen = f"127.0.0.1:{free_ports(1)[0]}"
-    os.environ.update(TOCSIN_KAFKA=broker.servers, TOCSIN_STATE=state, TOCSIN_LISTEN=listen)
+    os.environ.update(TOCSIN_KAFKA=broker.servers, TOCSIN_LISTEN=listen)
     kafka = load(str(CONFIG)).kafka
     topics.create(kafka, topics.planned(kafka, partitions=given.partitions, replication=1))
     keeper = Keeper()
@@ -104,9 +103,17 @@ def take(process: Process, began: float) -> Sample:
 
 def print_metrics(process: Process) -> None:
     """The scrape's own words, without what is zero."""
-    kept = ("tocsin_readings", "tocsin_rows", "tocsin_lag", "tocsin_verdicts", "tocsin_rejects", "tocsin_systems")
+    kept = (
+        "tocsin_readings",
+        "tocsin_rows",
+        "tocsin_lag",
+        "tocsin_verdicts",
+        "tocsin_rejects",
+        "tocsin_systems",
+        "tocsin_snap",
+    )
     for name, value in process.metrics().items():
-        if name.startswith(kept) and value and "_created" not in name:
+        if name.startswith(kept) and value and "_created" not in name and "_bucket" not in name:
             print(f"  {name} {value:g}")
 
 

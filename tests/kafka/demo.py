@@ -16,7 +16,7 @@ from typing import Any
 
 from broker import Broker, free_ports
 from distribution import INSTALL, missing
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from keeper import Keeper
 from process import TOCSIN, Process
 
@@ -44,17 +44,17 @@ def main() -> int:
     set_up("error", "logfmt")
     say("starting Apache Kafka 4.3.0 (the first time Maven fetches it into build/kafka, 44 MB)")
     try:
-        with tempfile.TemporaryDirectory(prefix="tocsin-") as state, Broker() as broker:
-            watch(broker, state, speed)
+        with tempfile.TemporaryDirectory(prefix="tocsin-") as folder, Broker() as broker:
+            watch(broker, Path(folder, "run.log"), speed)
     except KeyboardInterrupt:
         say("stopped")
     return 0
 
 
-def watch(broker: Broker, state: str, speed: float) -> None:
+def watch(broker: Broker, log_file: Path, speed: float) -> None:
     """Everything between the start of the broker and its end."""
     listen = f"127.0.0.1:{free_ports(1)[0]}"
-    environment = {"TOCSIN_KAFKA": broker.servers, "TOCSIN_STATE": state, "TOCSIN_LISTEN": listen}
+    environment = {"TOCSIN_KAFKA": broker.servers, "TOCSIN_LISTEN": listen}
     os.environ.update(environment)
     say(f"Kafka listens on {broker.servers}; what runs now:")
     show("export " + " ".join(f"{name}={value}" for name, value in environment.items()))
@@ -62,7 +62,7 @@ def watch(broker: Broker, state: str, speed: float) -> None:
     subprocess.run([*TOCSIN, "topics", "create", "--config", str(CONFIG)], check=True, stdout=subprocess.DEVNULL)
     show(f"tocsin run --config {CONFIG}")
     keeper = Keeper()
-    with Path(state, "run.log").open("wb") as log:
+    with log_file.open("wb") as log:
         process = Process(CONFIG, listen, keeper, log=log)
     try:
         process.wait_until_ready()
@@ -70,10 +70,11 @@ def watch(broker: Broker, state: str, speed: float) -> None:
         say("and what you can run beside it:")
         show(f"curl -s http://{listen}/metrics | grep ^tocsin_")
         say("findings of anomaly.verdicts.v1 and anomaly.incidents.v1 as they arrive:")
-        follow(process, producer_of(speed, broker.servers))
-        totals = process.metrics()
-        rows, over = (totals.get(f"tocsin_{name}_total", 0.0) for name in ("rows", "verdicts"))
-        say(f"{rows:,.0f} rows read, {over:.0f} over the line")
+        totals = follow(process, producer_of(speed, broker.servers))
+        if not process.is_running():
+            say(f"tocsin run ended:\n{log_file.read_text()[-3000:]}")
+            return
+        say(f"{totals['tocsin_rows_total']:,.0f} rows read, {totals['tocsin_verdicts_total']:.0f} over the line")
     finally:
         if process.is_running():
             process.stop()
@@ -85,16 +86,21 @@ def producer_of(speed: float, servers: str) -> list[str]:
     return [*script, "--speed", f"{speed:g}", "--servers", servers]
 
 
-def follow(process: Process, producer: list[str]) -> None:
-    """Produce the recording, and print what is found until it was read to its end and nothing follows."""
+def follow(process: Process, producer: list[str]) -> dict[str, float]:
+    """Produce the recording, and print what is found until it was read to its end and nothing follows.
+
+    Gives the process's last metrics, which are empty only if it ended.
+    """
     with subprocess.Popen([sys.executable, *producer], start_new_session=True) as producing:
         try:
             shown: dict[str, str] = {}  # incident -> the cause that was shown last
-            for finding in findings(process, producing):
+            totals: dict[str, float] = {}
+            for finding in findings(process, producing, totals):
                 if is_news(finding, shown):
                     print("  " + line(finding), flush=True)
         finally:
             producing.terminate()
+    return totals
 
 
 def is_news(finding: dict[str, Any], shown: dict[str, str]) -> bool:
@@ -106,28 +112,35 @@ def is_news(finding: dict[str, Any], shown: dict[str, str]) -> bool:
     return finding["status"] != "update" or cause != before
 
 
-def findings(process: Process, producer: "subprocess.Popen[bytes]") -> Iterator[dict[str, Any]]:
+def findings(
+    process: Process, producer: "subprocess.Popen[bytes]", totals: dict[str, float]
+) -> Iterator[dict[str, Any]]:
+    """What is found, until all that was written is stepped through and 2 s passed without more; fills totals."""
     settings = load(str(CONFIG)).kafka
     consumer: Any = connect(
         KafkaConsumer, settings, group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
     )
     consumer.subscribe([settings.producer.verdicts, settings.producer.incidents])
+    inputs = [TopicPartition(t, n) for t in settings.consumer.topics for n in consumer.partitions_for_topic(t)]
     quiet_since = time.monotonic()
     while process.is_running() and time.monotonic() - quiet_since < 2.0:
         batches = consumer.poll(timeout_ms=200)
         for batch in batches.values():
             yield from (json.loads(record.value) for record in batch)
-        if batches or producer.poll() is None or lag(process):
+        totals.update(process.metrics())
+        if batches or producer.poll() is None or stepped(totals) < sum(consumer.end_offsets(inputs).values()):
             quiet_since = time.monotonic()
     consumer.close(autocommit=False)
 
 
+def stepped(totals: dict[str, float]) -> float:
+    """Messages that were dealt with. Not read only: the first rows may wait a minute for kernels to be compiled."""
+    names = ("tocsin_rows_total", "tocsin_rejects_total")
+    return sum(value for name, value in totals.items() if name.startswith(names))
+
+
 def first_cause(incident: dict[str, Any]) -> str:
     return str(incident["causes"][0]["entity"]) if incident["causes"] else ""
-
-
-def lag(process: Process) -> float:
-    return sum(value for name, value in process.metrics().items() if name.startswith("tocsin_lag_messages"))
 
 
 def line(finding: dict[str, Any]) -> str:

@@ -63,6 +63,13 @@ class Process:
         """SIGKILL; its exit code."""
         return self._end(signal.SIGKILL, 10.0)
 
+    def pause(self) -> None:
+        """As a machine that stands still does: SIGSTOP."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     def wait(self, timeout_s: float) -> int:
         """Its exit code, when it ends by itself."""
         code = self._process.wait(timeout_s)

@@ -1,0 +1,292 @@
+"""State and input position of each partition in a compacted Kafka topic: a partition's next owner finds it there.
+
+Partition n of the topic holds the state of partition n of the input topics. Its records, by key:
+
+    <input>-<n>/claim                  who owns the partition: written by each new owner before it reads
+    <input>-<n>/<claim>/manifest       position, config hash, and the hashes of the rest: written last
+    <input>-<n>/<claim>/<hash>         a piece of a system's state (stream.pieces), of a list of pieces, or of the list
+                                       of systems
+
+<claim> is the offset of the owner's claim: it grows with each owner and is never the same for two. (The group's
+generation is not used: a static member keeps it over a restart, and shares it with another process of its name; it
+begins at 1 again when the group was forgotten.) An owner writes below its own claim only, so a process that was
+replaced and does not know it overwrites nothing, and the newest claim's snapshot counts whatever is written late.
+
+A snapshot is the manifest and all that it names. Pieces are named by their content: one that an earlier snapshot of
+this owner has written is there already. What the newest manifest does not name any more is then deleted. So whatever
+moment a process dies at, the last manifest is whole, and its state has learned each row before its position once.
+"""
+
+import dataclasses
+import json
+import os
+import socket
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream.errors import DependencyError, StateError
+from stream.kafka_outbox import Outbox
+from stream.pieces import cut, decode, digest, encode, hashes_in
+from stream.pipeline import SystemState
+from stream.settings import KafkaSettings, SnapshotSettings
+from stream.snapshot_store import Judge, Saved, Snapshot
+from stream.state_reader import StateReader, state_reader
+from stream.topics import state_topic
+
+SCHEMA_VERSION = 1
+CLAIM, MANIFEST = "claim", "manifest"
+
+
+@dataclass(slots=True)
+class _Stored:
+    """Bytes in the topic. roots: hashes, joined, of the pieces of a list of hashes; pieces: that list."""
+
+    roots: bytes
+    pieces: bytes
+    bytes: int
+
+
+@dataclass(slots=True)
+class _Owned:
+    """A partition of ours. counted: partitions of its topic. stale: keys of earlier owners."""
+
+    name: str
+    number: int
+    claim: int
+    counted: int
+    stale: list[str]
+    written: set[bytes] = field(default_factory=set)  # hashes of pieces that are there, or under way
+    systems: dict[str, _Stored] = field(default_factory=dict)
+
+    def key(self, what: str) -> str:
+        return f"{self.name}/{self.claim}/{what}"
+
+
+class TopicSnapshots:
+    """Snapshots of the partitions that one process owns. Raises DependencyError if the topic is not there.
+
+    Holds no state in memory, only the hashes of its pieces: 4 % of its size.
+    """
+
+    def __init__(self, kafka: KafkaSettings, settings: SnapshotSettings, *, config_hash: str) -> None:
+        self._kafka = kafka
+        self._topic = state_topic(kafka, settings.topic)
+        self._config_hash = config_hash
+        self._judge = Judge(settings, config_hash)
+        self._outbox = Outbox(_patient(kafka), {self._topic}, max_record=kafka.producer.max_request)
+        self._owned: dict[str, _Owned] = {}
+        self._bytes = 0  # sent, ever
+        self.passed_over = self._judge.passed_over
+
+    def load(self, partition: str) -> Snapshot | None:
+        """Claims the partition, then reads what its earlier owners left."""
+        self.forget(partition)
+        topic, _, digits = partition.rpartition("-")
+        with state_reader(self._kafka) as reader:
+            counted = self._counted(reader, topic)
+            mark = self._claim(partition, int(digits))
+            found = _Found(partition, reader.records(self._topic, int(digits)))
+        if found.mark != mark:  # another process has claimed it since; a rebalance tells who it belongs to
+            raise DependencyError(f"Kafka topic {self._topic}: our claim of {partition} is not the last one there")
+        self._owned[partition] = _Owned(partition, int(digits), found.claim, counted, found.keys())
+        for late in found.late():
+            self._judge.passes_over(partition, "outdated", late)
+        return self._newest(found, counted)
+
+    def save(
+        self,
+        partition: str,
+        position: int,
+        systems: Mapping[str, SystemState],
+        changed: Collection[str] | None = None,
+    ) -> Saved:
+        """Writes the pieces that are new, then the manifest; deletes what is not needed any more once that is there."""
+        owned, before, refused = self._owned[partition], self._bytes, self._outbox.passed_over
+        for name in systems:
+            if changed is None or name in changed or name not in owned.systems:
+                owned.systems[name] = self._store(owned, encode(systems[name]))
+        for gone in owned.systems.keys() - set(systems):
+            del owned.systems[gone]
+        index = self._store(owned, _index(owned.systems))
+        self._send(owned, owned.key(MANIFEST), self._manifest(owned, position, index.roots))
+        self._outbox.flush()
+        if self._outbox.passed_over > refused:
+            raise DependencyError(f"Kafka topic {self._topic} does not take the state of {partition}; the log says why")
+        self._clean(owned, index)
+        return Saved(sum(s.bytes for s in owned.systems.values()) + index.bytes, self._bytes - before)
+
+    def forget(self, partition: str) -> None:
+        self._owned.pop(partition, None)
+
+    def close(self) -> None:
+        self._outbox.close()
+
+    def _counted(self, reader: StateReader, topic: str) -> int:
+        """Partitions of the input topic. Raises StateError if the state of some has no place."""
+        there, wanted = reader.partitions(self._topic), reader.partitions(topic)
+        if there < wanted:
+            self.passed_over["other_partitions"] += 1
+            raise StateError(
+                f"{topic} has {wanted} partitions, and {self._topic}, which keeps their state, {there}: give it as many"
+            )
+        return wanted
+
+    def _claim(self, partition: str, number: int) -> bytes:
+        """Tell that the partition is ours; gives the record's value, by which it is found again."""
+        value = {"mark": uuid.uuid4().hex, "host": socket.gethostname(), "process": os.getpid()}
+        content = json.dumps(value).encode()
+        self._outbox.send(self._topic, f"{partition}/{CLAIM}".encode(), content, [], partition=number)
+        self._outbox.flush()
+        return content
+
+    def _newest(self, found: "_Found", counted: int) -> Snapshot | None:
+        damaged = []
+        for claim, content in found.manifests():
+            where = f"{self._topic}: the state of {found.partition} (claim {claim})"
+            try:
+                manifest = _parsed(content)
+                self._judge.accepts_version(where, manifest["schema_version"], SCHEMA_VERSION)
+                if not self._accepts(where, found.partition, manifest, counted):
+                    return None
+                return Snapshot(int(manifest["position"]), _systems(found, claim, manifest))
+            except (KeyError, ValueError, TypeError) as error:
+                damaged.append(f"claim {claim}: {error!r}")
+                self._judge.passes_over(found.partition, "damaged", damaged[-1])
+        if damaged:
+            raise StateError(
+                f"all states of {found.partition} in {self._topic} are damaged ({'; '.join(damaged)}); "
+                "another snapshot.topic starts fresh"
+            )
+        return None
+
+    def _accepts(self, where: str, partition: str, manifest: Mapping[str, Any], counted: int) -> bool:
+        return self._judge.accepts_config(where, partition, manifest["config_hash"]) and self._judge.accepts_partitions(
+            where, partition, manifest["partitions"], counted
+        )
+
+    def _store(self, owned: _Owned, content: bytes) -> _Stored:
+        """Write what is new of the content, and of the list of its pieces."""
+        pieces = self._put(owned, content)
+        return _Stored(self._put(owned, pieces), pieces, len(content))
+
+    def _put(self, owned: _Owned, content: bytes) -> bytes:
+        """The joined hashes of the content's pieces, each of which is in the topic or on its way."""
+        hashes = []
+        for piece in cut(content):
+            name = digest(piece)
+            hashes.append(name)
+            if name not in owned.written:
+                owned.written.add(name)
+                self._send(owned, owned.key(name.hex()), piece)
+        return b"".join(hashes)
+
+    def _manifest(self, owned: _Owned, position: int, roots: bytes) -> bytes:
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "config_hash": self._config_hash,
+            "partitions": owned.counted,
+            "position": position,
+            "index": roots.hex(),
+        }
+        return json.dumps(manifest).encode()
+
+    def _clean(self, owned: _Owned, index: _Stored) -> None:
+        """Delete what the manifest that is now there does not name, of ours and of earlier owners."""
+        needed = {name for stored in (index, *owned.systems.values()) for name in _names(stored)}
+        for name in owned.written - needed:
+            self._send(owned, owned.key(name.hex()), None)
+        for key in owned.stale:
+            self._send(owned, key, None)
+        owned.written &= needed
+        owned.stale = []
+
+    def _send(self, owned: _Owned, key: str, value: bytes | None) -> None:
+        self._bytes += len(key) + len(value or b"")
+        self._outbox.send(self._topic, key.encode(), value, [], partition=owned.number)
+
+
+class _Found:
+    """The records of one input partition: the newest of each key, without those that were deleted.
+
+    claim, mark: offset and value of the last claim.
+    """
+
+    def __init__(self, partition: str, records: Iterable[Any]) -> None:
+        self.partition = partition
+        self.claim, self.mark = -1, b""
+        self._pieces: dict[int, dict[str, bytes]] = {}
+        self._manifests: dict[int, tuple[int, bytes]] = {}  # claim -> offset, content
+        for record in records:
+            name, _, rest = (record.key or b"").decode(errors="replace").partition("/")
+            if name == partition:
+                self._add(rest, record)
+
+    def _add(self, rest: str, record: Any) -> None:
+        claim, _, what = rest.partition("/")
+        if claim == CLAIM:
+            self.claim, self.mark = record.offset, record.value
+        elif what == MANIFEST:
+            self._replace(self._manifests, int(claim), record.value and (record.offset, record.value))
+        else:
+            self._replace(self._pieces.setdefault(int(claim), {}), what, record.value)
+
+    def _replace(self, known: dict[Any, Any], key: Any, value: Any) -> None:
+        known.pop(key, None)
+        if value is not None:
+            known[key] = value
+
+    def manifests(self) -> list[tuple[int, bytes]]:
+        """(claim, content), the newest owner's first."""
+        return [(claim, self._manifests[claim][1]) for claim in sorted(self._manifests, reverse=True)]
+
+    def late(self) -> Iterator[str]:
+        """What a former owner wrote after somebody else had claimed the partition and saved its own."""
+        for claim, (offset, _) in self._manifests.items():
+            if any(claim < other < offset for other in self._manifests):
+                yield f"a process that lost it wrote under claim {claim} at offset {offset}"
+
+    def content(self, claim: int, names: bytes) -> bytes:
+        """What was stored in these pieces. Raises ValueError for one that is missing or is not what was written."""
+        return b"".join(self._piece(claim, name) for name in hashes_in(names))
+
+    def _piece(self, claim: int, name: bytes) -> bytes:
+        piece = self._pieces.get(claim, {}).get(name.hex())
+        if piece is None or digest(piece) != name:
+            raise ValueError(f"piece {name.hex()} is {'missing' if piece is None else 'not what was written'}")
+        return piece
+
+    def keys(self) -> list[str]:
+        """All but the claim's."""
+        found = [f"{claim}/{what}" for claim, pieces in self._pieces.items() for what in pieces]
+        found += [f"{claim}/{MANIFEST}" for claim in self._manifests]
+        return [f"{self.partition}/{rest}" for rest in found]
+
+
+def _systems(found: _Found, claim: int, manifest: Mapping[str, Any]) -> dict[str, SystemState]:
+    index = json.loads(found.content(claim, found.content(claim, bytes.fromhex(manifest["index"]))))
+    return {
+        name: decode(found.content(claim, found.content(claim, bytes.fromhex(roots)))) for name, roots in index.items()
+    }
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    manifest = json.loads(content)
+    if not isinstance(manifest, dict):
+        raise ValueError(f"the manifest is no object: {manifest!r}")
+    return manifest
+
+
+def _index(systems: Mapping[str, _Stored]) -> bytes:
+    return json.dumps({name: stored.roots.hex() for name, stored in systems.items()}).encode()
+
+
+def _names(stored: _Stored) -> list[bytes]:
+    return hashes_in(stored.roots) + hashes_in(stored.pieces)
+
+
+def _patient(kafka: KafkaSettings) -> KafkaSettings:
+    """Not so long, however, that a save costs the membership in the group: it is tried again."""
+    patience = min(kafka.producer.acknowledge_timeout, kafka.consumer.session_timeout / 2)
+    return dataclasses.replace(kafka, producer=dataclasses.replace(kafka.producer, acknowledge_timeout=patience))
