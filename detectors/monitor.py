@@ -18,7 +18,7 @@ from detectors.causes.causes import Causes
 from detectors.causes.graph import CausalGraph
 from detectors.combine.report import Reporter
 from detectors.combine.vote import Vote
-from detectors.findings import Findings, Ranking, Trigger
+from detectors.findings import Findings, Ranking, Standing, Trigger
 from detectors.intake import Intake
 from detectors.online.registry import build
 from detectors.segments import Pending, cut
@@ -71,6 +71,11 @@ class Monitor:
     @property
     def is_warm(self) -> bool:
         return self._rows >= self.settings.warmup_rows
+
+    @property
+    def standing(self) -> Standing:
+        """Which detectors have lost their vote, and how the line stands."""
+        return self._vote.standing()
 
     def step(self, block: Block) -> Findings:
         """Findings for exactly the block's rows. ValueError if the block has other than D variables."""

@@ -13,6 +13,7 @@ from detectors.combine.calibration import CalibrationSettings
 from detectors.combine.evidence import EvidenceSettings
 from detectors.combine.guard import GuardSettings
 from detectors.combine.line import LineSettings
+from detectors.combine.muting import MutingSettings
 from detectors.combine.polling import PollingSettings
 from detectors.combine.rules import RULES
 from detectors.intake import IntakeSettings
@@ -50,6 +51,8 @@ class MonitorSettings:
     preset: team = the default, whatever measured best; rola = the paper's system alone, RePAD2 and polling; majority =
         several detectors inside each variable, then polling; full = the team, and all others as reported voters.
     rule: overrides the preset's rule.
+    slack_rows: votes of different voters count together within so many rows, where votes are counted (majority,
+        polling); the other rules need none.
     warmup_rows: rows before the first verdict.
     other_rules: tell with each verdict what the other rules would have said. Polling keeps 8 polling.window_rows bytes
         a variable for it.
@@ -58,6 +61,7 @@ class MonitorSettings:
 
     preset: Literal["team", "rola", "majority", "full"] = "team"
     rule: Literal["weighted", "majority", "polling", "any"] | None = None
+    slack_rows: int = 0
     warmup_rows: int = 50
     smoothing: float = 0.5
     other_rules: bool = True
@@ -67,6 +71,7 @@ class MonitorSettings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     line: LineSettings = field(default_factory=LineSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
+    muting: MutingSettings = field(default_factory=MutingSettings)
     polling: PollingSettings = field(default_factory=PollingSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
     causes: CausesSettings = field(default_factory=CausesSettings)
@@ -76,6 +81,8 @@ class MonitorSettings:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}")
         if self.rule is not None and self.rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}")
+        if self.slack_rows < 0:
+            raise ValueError(f"slack_rows must be at least 0, got {self.slack_rows}")
         if self.warmup_rows < 1:
             raise ValueError(f"warmup_rows must be at least 1, got {self.warmup_rows}")
         if not 0 < self.smoothing <= 1:

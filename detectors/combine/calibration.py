@@ -123,6 +123,14 @@ def _bin(raw: float, bits: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _range(low: float, high: float, least: float, largest: float, here: int) -> tuple[float, float]:
+    """Between what the scores of a bin lie: its edges, or what was seen of them where that is much less."""
+    if here >= ALIKE and largest - least < 0.5 * (high - low):
+        return least, largest
+    return low, high
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, options: Options) -> None:
     """All of it in one body, for handing arrays on costs more than the work; scorer by scorer, so that a histogram
     stays near while its rows pass."""
@@ -138,9 +146,7 @@ def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, o
                 continue
             if seen > 0:
                 inside = (above + bins[s, p] - tail * total) / bins[s, p]
-                low, high = edges[p], edges[p + 1]
-                if here >= ALIKE and largest - least < 0.5 * (high - low):
-                    low, high = least, largest
+                low, high = _range(edges[p], edges[p + 1], least, largest, here)
                 line = max(low + (high - low) * inside, SMALLEST)
                 out[t, s] = min(x / (line * (1.0 + young / (age + 1.0))), HIGHEST)
             since = 0 if out[t, s] > 1.0 else since + 1
@@ -163,8 +169,7 @@ def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, o
             while p > 0 and above + bins[s, p] <= tail * total:
                 above += bins[s, p]
                 p -= 1
-            if p != before:
-                here = 0
+            here = here if p == before else 0
             if b == p:
                 least, largest = (min(least, x), max(largest, x)) if here > 0 else (x, x)
                 here += 1
