@@ -60,12 +60,14 @@ class Standing:
     muted: detectors without a vote, for having voted alone (combine.muting).
     line: what the next row is held against, in units of the undamped line.
     alerts: excursions over the line that began, in so many judged_rows.
+    reopened: how often an accepted drift opened the warm-up anew (combine.drift).
     """
 
     muted: tuple[str, ...] = ()
     line: float = 1.0
     alerts: int = 0
     judged_rows: int = 0
+    reopened: int = 0
 
 
 @dataclass(frozen=True, slots=True)

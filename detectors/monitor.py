@@ -53,7 +53,9 @@ class Monitor:
         self._intake = Intake(count, settings.intake)
         self._detectors = build(PRESETS[settings.preset].detectors, count, settings.detectors, seed=seed)
         self._vote = Vote(self.variables, self._detectors, settings)
-        self._reporter = Reporter(self.variables, self._vote.opinions, young_rows=settings.calibration.young_rows)
+        self._reporter = Reporter(
+            self.variables, self._vote.opinions, self._vote.drift, young_rows=settings.calibration.young_rows
+        )
         self._causes = Causes(self.variables, settings.causes, graph=graph, seed=seed)
         self._pending = Pending(count)
         self._rows = 0
@@ -99,6 +101,7 @@ class Monitor:
             learned, weights = self._pending.take()
             for detector in self._detectors:
                 detector.learn(learned, weights)
+            self._vote.close(rows.first + len(rows))
         self._rows += len(block)
         return Findings(
             block.times, judged.published, judged.verdicts, judged.guilt, judged.normal, details, triggers, rankings

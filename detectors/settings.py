@@ -10,6 +10,7 @@ from typing import Literal
 from detectors.causes.settings import CausesSettings
 from detectors.combine.attribution import AttributionSettings
 from detectors.combine.calibration import CalibrationSettings
+from detectors.combine.drift import DriftSettings
 from detectors.combine.evidence import EvidenceSettings
 from detectors.combine.guard import GuardSettings
 from detectors.combine.line import LineSettings
@@ -71,6 +72,7 @@ class MonitorSettings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     line: LineSettings = field(default_factory=LineSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
+    drift: DriftSettings = field(default_factory=DriftSettings)
     muting: MutingSettings = field(default_factory=MutingSettings)
     polling: PollingSettings = field(default_factory=PollingSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)

@@ -95,6 +95,12 @@ class Calibration:
         _judge(raw, valid, out, self._arrays, self._options)
         return out
 
+    def reopen(self, kept_rows: int) -> None:
+        """Count as young again: the past weighs as so many rows at most from here on."""
+        counts, sums = self._arrays[4], self._arrays[3]
+        counts[3] = 0
+        sums[2] = np.maximum(sums[2], sums[0] / kept_rows)
+
     def state(self) -> State:
         _, bins, place, sums, counts = self._arrays
         return {"bins": bins.copy(), "place": place.copy(), "sums": sums.copy(), "counts": counts.copy()}

@@ -93,6 +93,11 @@ class Opinions:
                 evidence[muted[:, self.voters.index(self._names[detector])], column] = 0.0
         return evidence
 
+    def reopen(self, kept_rows: int) -> None:
+        """All scorers count as young again (see combine.drift)."""
+        self._rows.reopen(kept_rows)
+        self._inside.reopen(kept_rows)
+
     def muted(self, variables: Sequence[str]) -> tuple[str, ...]:
         """Who has no vote just now: "detector", or "detector in variable" for those inside variables."""
         rows = [name for name, is_muted in zip(self.voters, self._muting.muted[:, 0], strict=True) if is_muted]

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from detectors.block import Block, FloatArray, IntArray, Rows
+from detectors.combine.drift import Drift
 from detectors.combine.opinions import Opinions
 from detectors.combine.vote import Judgement
 from detectors.findings import Contribution, Verdict, Vote
@@ -21,12 +22,13 @@ MOST_VARIABLES = 10  # in one record
 class Reporter:
     """Writes the record of each row with a verdict; the rows without one cost nothing.
 
-    young_rows: a detector that has seen fewer is said to be warming.
+    young_rows: a detector that has seen fewer, of the system or since a drift, is said to be warming.
     """
 
-    def __init__(self, variables: Sequence[str], opinions: Opinions, *, young_rows: int) -> None:
+    def __init__(self, variables: Sequence[str], opinions: Opinions, drift: Drift, *, young_rows: int) -> None:
         self._variables = tuple(variables)
         self._opinions = opinions
+        self._drift = drift
         self._young_rows = young_rows
 
     def report(self, block: Block, rows: Rows, scores: Sequence[Scores], judged: Judgement) -> list[Verdict]:
@@ -56,7 +58,7 @@ class Reporter:
         )
 
     def _state(self, row: int) -> Literal["warming", "ready"]:
-        return "warming" if row < self._young_rows else "ready"
+        return "warming" if row - self._drift.opened_at < self._young_rows else "ready"
 
     def _row_votes(self, t: int, rows: Rows, judged: Judgement) -> list[Vote]:
         """Every member's opinion of the row, over the line; members without a vote are told, and never count."""

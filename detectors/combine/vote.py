@@ -9,6 +9,7 @@ from numba import njit
 from detectors.block import BoolArray, FloatArray, IntArray, Rows, State, nested, part
 from detectors.combine.attribution import Attribution
 from detectors.combine.ballot import Decision
+from detectors.combine.drift import Drift
 from detectors.combine.guard import Guard, weigh
 from detectors.combine.guard import Options as GuardOptions
 from detectors.combine.line import Line, hold
@@ -57,6 +58,8 @@ class Vote:
         # A paper's system that is run as it is keeps its own line.
         self._line = Line(replace(settings.line, damped=settings.line.damped and not preset.own_learning))
         self._guard = Guard(settings.guard)
+        self.drift = Drift(settings.drift, settings.calibration.young_rows)
+        self._kept_rows = settings.drift.kept_rows
         self._attribution = Attribution(self.opinions.inside, settings.attribution)
         others = [r for r in RULES if r != self._rule.name] if settings.other_rules else []
         self._beside = {
@@ -77,6 +80,7 @@ class Vote:
         line, guard = self._line, self._guard
         held = (line.levels, line.counts, line.options, guard.left, guard.options)
         _settle(decision.scores, uncut, judged, held, self._carry, self._smoothing, settled, places)
+        self.drift.follow(decision.scores, judged, first=rows.first)
         over, published, lines, weights, rates = settled
         verdicts = over > 1.0
         beside = {name: rule.decide(ballot, verdicts) for name, rule in self._beside.items()}
@@ -86,9 +90,20 @@ class Vote:
         decisions = {self._rule.name: decision, **beside}
         return Judgement(collected, decisions, over, published, verdicts, lines, rates, guilt, weights, normal)
 
+    def close(self, row: int) -> None:
+        """A segment ends before this row: an accepted drift opens the warm-up anew."""
+        if self.drift.accept(row):
+            self.opinions.reopen(self._kept_rows)
+
     def standing(self) -> Standing:
         """Whose vote does not count, and how the line stands."""
-        return Standing(self.opinions.muted(self._variables), self._line.height, self._line.alerts, self._line.judged)
+        return Standing(
+            self.opinions.muted(self._variables),
+            self._line.height,
+            self._line.alerts,
+            self._line.judged,
+            self.drift.times,
+        )
 
     def state(self) -> State:
         return {
@@ -98,6 +113,7 @@ class Vote:
             **{k: v for name, rule in self._beside.items() for k, v in nested(name, rule.state()).items()},
             **nested("line", self._line.state()),
             **nested("guard", self._guard.state()),
+            **nested("drift", self.drift.state()),
         }
 
     def load_state(self, state: State) -> None:
@@ -107,6 +123,7 @@ class Vote:
             rule.load_state(part(name, state))
         self._line.load_state(part("line", state))
         self._guard.load_state(part("guard", state))
+        self.drift.load_state(part("drift", state))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
