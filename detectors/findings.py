@@ -49,6 +49,25 @@ class Verdict:
     contributions: tuple[Contribution, ...]  # largest share first
     polled: tuple[Polled, ...]
     rules: dict[str, bool]  # what each rule would have said: weighted, majority, polling
+    line: float = 1.0  # what the score was held against, in units of the undamped line
+    alerts_per_1000_rows: float = 0.0  # excursions over the line that began so far, this one included
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a system's vote stands after the rows so far.
+
+    muted: detectors without a vote, for having voted alone (combine.muting).
+    line: what the next row is held against, in units of the undamped line.
+    alerts: excursions over the line that began, in so many judged_rows.
+    reopened: how often an accepted drift opened the warm-up anew (combine.drift).
+    """
+
+    muted: tuple[str, ...] = ()
+    line: float = 1.0
+    alerts: int = 0
+    judged_rows: int = 0
+    reopened: int = 0
 
 
 @dataclass(frozen=True, slots=True)

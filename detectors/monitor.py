@@ -18,7 +18,7 @@ from detectors.causes.causes import Causes
 from detectors.causes.graph import CausalGraph
 from detectors.combine.report import Reporter
 from detectors.combine.vote import Vote
-from detectors.findings import Findings, Ranking, Trigger
+from detectors.findings import Findings, Ranking, Standing, Trigger
 from detectors.intake import Intake
 from detectors.online.registry import build
 from detectors.segments import Pending, cut
@@ -53,7 +53,9 @@ class Monitor:
         self._intake = Intake(count, settings.intake)
         self._detectors = build(team(settings).detectors, count, settings.detectors, seed=seed)
         self._vote = Vote(self.variables, self._detectors, settings)
-        self._reporter = Reporter(self.variables, self._vote.opinions, young_rows=settings.calibration.young_rows)
+        self._reporter = Reporter(
+            self.variables, self._vote.opinions, self._vote.drift, young_rows=settings.calibration.young_rows
+        )
         self._causes = Causes(self.variables, settings.causes, graph=graph, seed=seed)
         self._pending = Pending(count)
         self._rows = 0
@@ -71,6 +73,11 @@ class Monitor:
     @property
     def is_warm(self) -> bool:
         return self._rows >= self.settings.warmup_rows
+
+    @property
+    def standing(self) -> Standing:
+        """Which detectors have lost their vote, and how the line stands."""
+        return self._vote.standing()
 
     def step(self, block: Block) -> Findings:
         """Findings for exactly the block's rows. ValueError if the block has other than D variables."""
@@ -94,6 +101,7 @@ class Monitor:
             learned, weights = self._pending.take()
             for detector in self._detectors:
                 detector.learn(learned, weights)
+            self._vote.close(rows.first + len(rows))
         self._rows += len(block)
         return Findings(
             block.times, judged.published, judged.verdicts, judged.guilt, judged.normal, details, triggers, rankings

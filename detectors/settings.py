@@ -11,9 +11,11 @@ from typing import Literal
 from detectors.causes.settings import CausesSettings
 from detectors.combine.attribution import AttributionSettings
 from detectors.combine.calibration import CalibrationSettings
+from detectors.combine.drift import DriftSettings
 from detectors.combine.evidence import EvidenceSettings
 from detectors.combine.guard import GuardSettings
 from detectors.combine.line import LineSettings
+from detectors.combine.muting import MutingSettings
 from detectors.combine.polling import PollingSettings
 from detectors.combine.rules import RULES
 from detectors.intake import IntakeSettings
@@ -54,6 +56,8 @@ class MonitorSettings:
     voters: detectors whose opinion of the whole row votes, in place of the preset's; they run whether or not the preset
         has them. null = the preset's.
     also: detectors that run besides, without a vote for the row: their opinion stands in the record of each verdict.
+    slack_rows: votes of different voters count together within so many rows, where votes are counted (majority,
+        polling); the other rules need none.
     warmup_rows: rows before the first verdict.
     other_rules: tell with each verdict what the other rules would have said. Polling keeps 8 polling.window_rows bytes
         a variable for it.
@@ -64,6 +68,7 @@ class MonitorSettings:
     rule: Literal["weighted", "majority", "polling", "any"] | None = None
     voters: tuple[str, ...] | None = None
     also: tuple[str, ...] = ()
+    slack_rows: int = 0
     warmup_rows: int = 50
     smoothing: float = 0.5
     other_rules: bool = True
@@ -73,6 +78,8 @@ class MonitorSettings:
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     line: LineSettings = field(default_factory=LineSettings)
     guard: GuardSettings = field(default_factory=GuardSettings)
+    drift: DriftSettings = field(default_factory=DriftSettings)
+    muting: MutingSettings = field(default_factory=MutingSettings)
     polling: PollingSettings = field(default_factory=PollingSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
     causes: CausesSettings = field(default_factory=CausesSettings)
@@ -83,6 +90,8 @@ class MonitorSettings:
         if self.rule is not None and self.rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}")
         self._check_team()
+        if self.slack_rows < 0:
+            raise ValueError(f"slack_rows must be at least 0, got {self.slack_rows}")
         if self.warmup_rows < 1:
             raise ValueError(f"warmup_rows must be at least 1, got {self.warmup_rows}")
         if not 0 < self.smoothing <= 1:

@@ -3,7 +3,7 @@
 Each failure counter stands beside its attempts, and everything starts at 0, so that a rate is right from the start.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from detectors.findings import Standing
 from stream.clock import Clock, SystemClock
 from stream.decode import REASONS
 from stream.errors import DependencyError
@@ -77,6 +78,9 @@ class Metrics(Observer):
         self.pages = counter("tocsin_pages", "Incidents that page.")
         self.held = counter("tocsin_pages_held", "Incidents that do not page, for the budget of pages is spent.")
         self.suppressed = counter("tocsin_pages_suppressed", "Incidents in a maintenance window.")
+        self.muted = gauge("tocsin_muted_detectors", "Detectors without a vote, for having voted alone.")
+        self.line = gauge("tocsin_line_ratio", "Highest line of any system, in units of the undamped one.")
+        self.alerts = gauge("tocsin_alert_ratio", "Excursions over the line that began, per row judged.")
         self.shadow = Histogram(
             "tocsin_background_score",
             "Scores of the autoencoder, which has no vote; 1.0 is its line.",
@@ -162,9 +166,16 @@ class Metrics(Observer):
         self.snapshot_bytes.set(sum(size for name, size in self._sizes.items() if name in runner.partitions))
         if self._clock.monotonic() - self._lag_at >= LAG_EVERY_S:
             self._lag_at = self._clock.monotonic()
+            self._stand(list(runner.pipeline.standings().values()))
             self.lag.clear()
             for partition, count in runner.source.lag().items():
                 self.lag.labels(partition).set(count)
+
+    def _stand(self, standings: Sequence[Standing]) -> None:
+        self.muted.set(sum(len(standing.muted) for standing in standings))
+        self.line.set(max((standing.line for standing in standings), default=1.0))
+        rows = sum(standing.judged_rows for standing in standings)
+        self.alerts.set(sum(standing.alerts for standing in standings) / max(rows, 1))
 
 
 class _Counts(Collector):

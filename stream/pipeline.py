@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from detectors.block import Block, BoolArray, FloatArray, IntArray, State, nested, part
-from detectors.findings import Findings
+from detectors.findings import Findings, Standing
 from stream.align import Aligned, Aligner
 from stream.errors import StateError
 from stream.event_time import to_text
@@ -22,6 +22,9 @@ class SystemMonitor(Protocol):
 
     @property
     def is_warm(self) -> bool: ...
+
+    @property
+    def standing(self) -> Standing: ...
 
     def step(self, block: Block) -> Findings: ...
 
@@ -185,6 +188,11 @@ class Pipeline:
     def warming(self) -> int:
         """Systems that cannot give a verdict yet."""
         return sum(system.monitor is None or not system.monitor.is_warm for system in self._systems.values())
+
+    def standings(self) -> dict[str, Standing]:
+        """System -> how its vote stands; those without a row yet are left out."""
+        monitors = {name: system.monitor for (_, name), system in self._systems.items()}
+        return {name: monitor.standing for name, monitor in monitors.items() if monitor is not None}
 
     def partitions(self) -> set[str]:
         return {partition for partition, _ in self._systems}

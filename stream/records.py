@@ -43,6 +43,8 @@ class VerdictRecord(msgspec.Struct, tag_field="kind", tag="verdict", kw_only=Tru
     contributions: list[dict[str, Any]]
     polled: list[dict[str, Any]]
     rules: dict[str, bool]
+    line: float = 1.0  # what the score was held against, in units of the undamped line
+    alerts_per_1000_rows: float = 0.0  # of this system so far
     incident_id: str | None = None
     shadow: dict[str, float] = {}  # scores that had no vote: the autoencoder's, where it is known in time
     config_hash: str = ""
@@ -112,6 +114,8 @@ def verdict_record(verdict: Verdict, *, system: str, ts: Time, severity: str, **
         contributions=plain(verdict.contributions),
         polled=plain(verdict.polled),
         rules=plain(verdict.rules),
+        line=plain(verdict.line),
+        alerts_per_1000_rows=plain(verdict.alerts_per_1000_rows),
         **fields,
     )
 

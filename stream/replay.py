@@ -5,10 +5,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from detectors.findings import Standing
 from stream.assembly import given_graph, make_background, make_pipeline
 from stream.config import load
 from stream.errors import InputError
@@ -49,7 +50,7 @@ def replay(arguments: argparse.Namespace) -> int:
                 error = damaged
         tables.close()
         report.finish()
-    _tell(report, arguments.output, kept_in, off)
+    _tell(report, arguments.output, kept_in, off, pipeline.standings())
     if error is not None:
         raise error
     return INTERRUPTED if interrupted else 0
@@ -81,10 +82,12 @@ def _interruptible(runner: Runner) -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _tell(report: Report, output: str, kept_in: str | None, off: Sequence[str]) -> None:
+def _tell(
+    report: Report, output: str, kept_in: str | None, off: Sequence[str], standings: Mapping[str, Standing]
+) -> None:
     if output == "json":
-        print(json.dumps(report.document(off, kept_in)))
+        print(json.dumps(report.document(off, kept_in, standings)))
         return
     if report.incidents:
         print()
-    print("\n".join(report.summary(off, kept_in)))
+    print("\n".join(report.summary(off, kept_in, standings)))

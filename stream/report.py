@@ -2,19 +2,21 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 import msgspec
 
 from detectors.causes.confidence import UNKNOWN
+from detectors.findings import Standing
 from stream.console import Paint, apart, count, moment, number, span
 from stream.event_time import NS_PER, TimeStyle, from_number, from_text
 from stream.pipeline import Outcome
-from stream.records import IncidentRecord, Time, TriggerRecord, VerdictRecord
+from stream.records import IncidentRecord, Time, TriggerRecord, VerdictRecord, plain
 from stream.runner import Observer
 from stream.sources.protocol import Batch, Reject
 
+TOLD = 0.1  # the line's distance from 1.0 from which on it is told
 COLOURS = {"critical": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -134,8 +136,11 @@ class Report(Observer):
     def _ns(self, at: Time) -> int:
         return from_text(at) if isinstance(at, str) else from_number(at, self._style().unit)
 
-    def summary(self, off: Sequence[str], dead_letters: str | None) -> list[str]:
-        """The lines at the end. off: what did not run, and why; dead_letters: where rejects are kept."""
+    def summary(
+        self, off: Sequence[str], dead_letters: str | None, standings: Mapping[str, Standing] | None = None
+    ) -> list[str]:
+        """The lines at the end. off: what did not run, and why; dead_letters: where rejects are kept; standings: system
+        -> how its vote stands, where a person should know it."""
         seconds = time.monotonic() - self._began
         systems = f" of {len(self.systems)} systems" if len(self.systems) > 1 else ""
         covered = f" over {span(self._times[1] - self._times[0])}" if self._times else ""
@@ -162,7 +167,8 @@ class Report(Observer):
         if self.background["scored"]:
             scored, over = count(self.background["scored"], "row"), self.background["over"]
             lines.append(f"autoencoder: {scored} scored, {over:,} over its line (it has no vote)")
-        return [*lines, *off]
+        standing = [text for pair in (standings or {}).items() for text in how_it_stands(*pair)]
+        return [*lines, *standing, *off]
 
     def _realised(self) -> list[str]:
         """How often it would have paged, where the input is long enough to tell."""
@@ -183,7 +189,9 @@ class Report(Observer):
         named = (r for r in self.incidents.values() if r.causes and r.severity != "info")
         return Counter(named_cause(record) for record in named)
 
-    def document(self, off: Sequence[str], dead_letters: str | None) -> dict[str, Any]:
+    def document(
+        self, off: Sequence[str], dead_letters: str | None, standings: Mapping[str, Standing] | None = None
+    ) -> dict[str, Any]:
         """The summary for machines."""
         days = self._days()
         return {
@@ -199,8 +207,24 @@ class Report(Observer):
             "rejects": dict(self.rejects),
             "dead_letters": dead_letters if self.rejects else None,
             "background": self.background,
+            "standings": plain(standings or {}),
             "off": list(off),
         }
+
+
+def how_it_stands(system: str, standing: Standing) -> list[str]:
+    """Who has no vote any more, and what became of the line, where it is not as it was at the start.
+
+    >>> how_it_stands("shop", Standing(("ewma",), 1.5, 3, 2000))
+    ['shop: no vote any more, for voting alone: ewma', 'shop: the line stands at 1.5, 1.5 alerts for 1,000 rows so far']
+    """
+    lines = [f"{system}: no vote any more, for voting alone: {', '.join(standing.muted)}"] if standing.muted else []
+    if abs(standing.line - 1.0) >= TOLD:
+        rate = 1000.0 * standing.alerts / max(1, standing.judged_rows)
+        lines.append(
+            f"{system}: the line stands at {number(standing.line)}, {number(rate)} alerts for 1,000 rows so far"
+        )
+    return lines
 
 
 def what_was_seen(record: IncidentRecord, told: dict[str, dict[str, Any]]) -> list[str]:

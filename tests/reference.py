@@ -127,3 +127,23 @@ def slow_poll(flagged: list[bool], r: Array, low: float, high: float) -> list[in
         if agree > disagree and agree + disagree > 1:
             reporting.append(a)
     return reporting
+
+
+def slow_muting(over: Array, valid: Array, window: int, mutes_at: float, heard_at: float) -> Array:
+    """(T, G, C) who has no vote in each row: whoever was alone over the line, (T, G, C), too often before."""
+    rows, detectors, columns = over.shape
+    muted = np.zeros(over.shape, dtype=bool)
+    for c in range(columns):
+        share, now = [0.0] * detectors, [False] * detectors
+        for t in range(rows):
+            muted[t, :, c] = now
+            if not valid[t, c]:
+                continue
+            heard = [g for g in range(detectors) if not now[g]]
+            for g in range(detectors):
+                others = [h for h in heard if h != g]
+                if others:
+                    alone = over[t, g, c] and not any(over[t, h, c] for h in others)
+                    share[g] += (alone - share[g]) / window
+            now = [share[g] > mutes_at or (now[g] and share[g] >= heard_at) for g in range(detectors)]
+    return muted

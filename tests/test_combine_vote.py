@@ -10,6 +10,7 @@ from detectors.combine.evidence import EvidenceSettings, cut_tails
 from detectors.combine.guard import Guard, GuardSettings, weigh
 from detectors.combine.line import Line, LineSettings, hold
 from detectors.combine.rules import RULES, make_rule
+from detectors.settings import MonitorSettings
 
 
 def decide(name: str, members: FloatArray) -> FloatArray:
@@ -42,6 +43,28 @@ def test_each_rule_is_over_the_line_when_its_majority_is() -> None:
 def test_tie_is_no_majority() -> None:
     assert majority(np.array([[2.0, 2.0, 0.5, 0.5]]))[0] == 0.5
     assert majority(np.zeros((3, 0))).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(("slack_rows", "found"), [(0, []), (1, []), (2, [3])])
+def test_members_of_a_majority_may_be_some_rows_apart(slack_rows: int, found: list[int]) -> None:
+    members = np.full((6, 3), 0.5)
+    members[1, 0], members[3, 1] = 4.0, 1.5
+    rows, asked = Rows.complete(np.zeros((6, 2))), np.ones(6, dtype=np.bool_)
+    rule = make_rule("majority", ["a", "b"], slack_rows=slack_rows)
+    whole = rule.decide(Ballot(rows, members, np.zeros((6, 1, 2)), members), asked)
+    assert np.flatnonzero(whole.scores > 1.0).tolist() == found  # and not the row after, in which nobody votes
+    pieces, rule = [], make_rule("majority", ["a", "b"], slack_rows=slack_rows)
+    for t in range(6):
+        ballot = Ballot(rows[t : t + 1], members[t : t + 1], np.zeros((1, 1, 2)), members[t : t + 1])
+        pieces.append(rule.decide(ballot, asked[:1]).scores[0])
+        state, rule = rule.state(), make_rule("majority", ["a", "b"], slack_rows=slack_rows)
+        rule.load_state(state)
+    assert pieces == whole.scores.tolist()
+
+
+def test_slack_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="slack_rows must be at least 0, got -1"):
+        MonitorSettings(slack_rows=-1)
 
 
 def test_unknown_rule_is_refused_with_those_there_are() -> None:

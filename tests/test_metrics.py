@@ -123,6 +123,22 @@ def test_pages_are_counted_once_each_whatever_is_told_of_them(registry, metrics)
     assert seen["tocsin_incidents_opened_total"] == 6
 
 
+def test_muted_detectors_and_the_line_are_told(registry):
+    clock = FakeClock()
+    metrics = Metrics(registry, version="0.1", config_hash="c", clock=clock)
+    broker = Broker({"p": [row(i, i, {"a": 1.0}) for i in range(5)]})
+    runner = Runner(
+        ListSource(broker), Pipeline(FakeMonitor), [ListSink(broker)], ListRejects(broker), observers=[metrics]
+    )
+    seen = scrape(registry)
+    assert (seen["tocsin_muted_detectors"], seen["tocsin_alert_ratio"]) == (0, 0)
+    runner.run()
+    clock.sleep(10.0)
+    metrics.on_turn(runner)
+    seen = scrape(registry)
+    assert (seen["tocsin_muted_detectors"], seen["tocsin_line_ratio"], seen["tocsin_alert_ratio"]) == (1, 1.25, 0.002)
+
+
 def get(server: WebServer, path: str) -> tuple[int, str, str]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}", timeout=10) as answer:

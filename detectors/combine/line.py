@@ -5,6 +5,16 @@
 a and c follow the .8 quantile of the log score over some 2,000 and 30,000 rows; x is a leaky bucket that each alert's
 onset fills by 1. It is bounded damping, not a promised rate of alerts: on real systems a line that promises a rate
 treats incidents as noise, and an attack of anomalies must not buy silence. One onset moves the line by 4 % at most.
+
+A user may set a budget of alerts all the same. The line is then multiplied by exp(b), and after every judged row
+
+    b <- clip(b + budget_step (1 if an alert began else 0 - budget_per_1000_rows / 1000), -ln 2, ln budget_limit)
+
+so that as long as b is within its bounds the alerts of n rows differ from the budget by at most ln(budget_limit) /
+budget_step, whatever the rows are: the sum telescopes (adaptive conformal inference, Gibbs and Candes 2021, whose
+control is of the error rate; the log, the bounds and the count of alerts in place of rows are ours). What it costs:
+real systems have their incidents in bursts, which raise the line for what comes next, and quiet ones get alerts that
+the budget had room for. README has it measured.
 """
 
 from dataclasses import dataclass
@@ -17,7 +27,9 @@ from detectors.block import FloatArray, IntArray, State
 
 QUANTILE = 0.8
 
-Options: TypeAlias = tuple[float, float, float, float, float, float, float, float, int]
+LOWEST = 0.5  # of the undamped line, to which a budget may lower it
+
+Options: TypeAlias = tuple[float, float, float, float, float, float, float, float, int, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,10 @@ class LineSettings:
     bucket_free, bucket_step, bucket_limit, bucket_leak: onsets that cost nothing, what each further one raises the
     line by, the most all raise it by, and what leaks a row.
     excursion_rows: rows of one excursion that the quantiles take in; it ends after as many quiet rows.
+    budget_per_1000_rows: excursions over the line, so many for 1,000 rows judged, that the line is to keep to; None: as
+        many as there are. (An alert a day at one row a minute: 1000 / 1440 = .69.)
+    budget_step: what one alert raises the line by, as a share. budget_limit: the most the budget raises it to; it
+        lowers it to half at most.
     """
 
     damped: bool = True
@@ -41,27 +57,55 @@ class LineSettings:
     bucket_limit: float = 0.25
     bucket_leak: float = 0.004
     excursion_rows: int = 10
+    budget_per_1000_rows: float | None = None
+    budget_step: float = 0.1
+    budget_limit: float = 4.0
 
     def __post_init__(self) -> None:
         if self.drift_limit < 1:
             raise ValueError(f"drift_limit must be at least 1.0, got {self.drift_limit}")
         if not 0 < self.fast_rows <= self.slow_rows:
             raise ValueError(f"fast_rows must be from 1 to slow_rows={self.slow_rows}, got {self.fast_rows}")
+        if self.budget_per_1000_rows is not None and not 0 < self.budget_per_1000_rows <= 100:
+            raise ValueError(
+                f"budget_per_1000_rows must be above 0 and at most 100, or null, got {self.budget_per_1000_rows}"
+            )
+        if not 0 < self.budget_step <= 1:
+            raise ValueError(f"budget_step must be above 0 and at most 1, got {self.budget_step}")
+        if self.budget_limit < 1:
+            raise ValueError(f"budget_limit must be at least 1.0, got {self.budget_limit}")
 
 
 class Line:
     """Follows the combined score, row by row, by :func:`hold`. Cost: some 30 ns a row.
 
-    levels: fast quantile, slow quantile, bucket.  counts: rows taken in, rows of the open excursion, quiet rows since.
+    levels: fast quantile, slow quantile, bucket, log of the budget's factor.
+    counts: rows taken in, rows of the open excursion, quiet rows since, alerts begun, rows judged.
     """
 
     def __init__(self, settings: LineSettings) -> None:
         s = settings
-        self.levels = np.zeros(3)
-        self.counts = np.zeros(3, dtype=np.int64)
+        self.levels = np.zeros(4)
+        self.counts = np.zeros(5, dtype=np.int64)
         drift = (s.drift if s.damped else 0.0, s.drift_limit, 1.0 / s.fast_rows, 1.0 / s.slow_rows)
         bucket = (s.bucket_free, s.bucket_step if s.damped else 0.0, s.bucket_limit, s.bucket_leak)
-        self.options: Options = (*drift, *bucket, s.excursion_rows)
+        budget = ((s.budget_per_1000_rows or 0.0) / 1000.0, s.budget_step, float(np.log(s.budget_limit)))
+        self.options: Options = (*drift, *bucket, s.excursion_rows, *budget)
+
+    @property
+    def height(self) -> float:
+        """What the next row's score is held against."""
+        return float(height(self.levels, self.options))
+
+    @property
+    def alerts(self) -> int:
+        """Excursions over the line that have begun."""
+        return int(self.counts[3])
+
+    @property
+    def judged(self) -> int:
+        """Rows judged."""
+        return int(self.counts[4])
 
     def state(self) -> State:
         return {"levels": self.levels.copy(), "counts": self.counts.copy()}
@@ -71,22 +115,32 @@ class Line:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def height(levels: FloatArray, options: Options) -> float:
+    """The line as it stands."""
+    drift, drift_limit, _, _, free, step, limit, _, _, _, _, _ = options
+    line = min(max(np.exp(drift * (levels[0] - levels[1])), 1.0), drift_limit)
+    line += min(step * max(0.0, levels[2] - free), limit)
+    return float(line * np.exp(levels[3]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def hold(score: float, judged: bool, levels: FloatArray, counts: IntArray, options: Options) -> tuple[float, int]:
     """The line this row's score is held against, and the row's place in an excursion, from 1 (0: in none).
 
     A row that is not judged (warming, or too little of it there) only lets the bucket leak.
     """
-    drift, drift_limit, fast, slow, free, step, limit, leak, excursion = options
-    line = min(max(np.exp(drift * (levels[0] - levels[1])), 1.0), drift_limit)
-    line += min(step * max(0.0, levels[2] - free), limit)
+    _, _, fast, slow, _, _, _, leak, excursion, budget, budget_step, budget_limit = options
+    line = height(levels, options)
     levels[2] = max(0.0, levels[2] - leak)
     if not judged:
         return line, 0
-    if score > line:
-        levels[2] += counts[1] == 0
-        counts[2] = 0
-    else:
-        counts[2] += 1
+    begins = score > line and counts[1] == 0
+    counts[3] += begins
+    counts[4] += 1
+    if budget > 0.0:
+        levels[3] = min(max(levels[3] + budget_step * (begins - budget), np.log(LOWEST)), budget_limit)
+    levels[2] += begins
+    counts[2] = 0 if score > line else counts[2] + 1
     if counts[2] > excursion:
         counts[1] = 0
     elif score > line or counts[1] > 0:

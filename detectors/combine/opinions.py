@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detectors.block import FloatArray, IntArray, Rows, State, nested, part
+from detectors.block import BoolArray, FloatArray, IntArray, Rows, State, nested, part
 from detectors.combine.ballot import Ballot
 from detectors.combine.calibration import Calibration, CalibrationSettings
 from detectors.combine.evidence import EvidenceSettings, cut_tails
+from detectors.combine.muting import Muting, MutingSettings
 from detectors.online.protocol import Detector, Scores
 
 COARSE = 3  # bits of the many histograms inside variables: a line exact to a tenth will do
@@ -30,7 +31,8 @@ class Collected:
 class Opinions:
     """Collects what the detectors say of some rows. Members of detectors without a vote are calibrated all the same.
 
-    members: (M,) names of the voting members, others: (N,) of the rest, inside: (K,) of the per-variable detectors.
+    members: (M,) names of the voting members, others: (N,) of the rest, inside: (K,) of the per-variable detectors,
+    voters: (V,) of the detectors whose members vote.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class Opinions:
         voters: Sequence[str],
         calibration: CalibrationSettings,
         evidence: EvidenceSettings,
+        muting: MutingSettings,
     ) -> None:
+        self._names = [d.name for d in detectors]
         self.inside = [d.name for d in detectors if d.per_variable]
         columns = [(d, member) for d in detectors for member in d.members]
         votes = np.array([d.name in voters for d, _ in columns], dtype=np.bool_)
@@ -54,14 +58,51 @@ class Opinions:
         self._bounds = np.array([evidence.bound(d.name) if d.name in voters else np.nan for d in detectors])
         self._rows = Calibration(len(columns) + len(detectors), calibration)
         self._inside = Calibration(len(self.inside) * variables, calibration, bits=COARSE)
+        self.voters = [d.name for d in detectors if d.name in voters and d.members]
+        self._voter_of = np.array([self.voters.index(columns[i][0].name) for i in self._voting], dtype=np.int64)  # (M,)
+        self._first = np.searchsorted(self._voter_of, np.arange(len(self.voters)))  # member of each voter
+        self._muting = Muting(len(self.voters), 1, muting)
+        self._muting_inside = Muting(len(self.inside), variables, muting)
 
     def collect(self, rows: Rows, scores: Sequence[Scores]) -> Collected:
         """What every detector says of the rows, from their scores in the detectors' order."""
         judged, fresh = self._judge_rows(rows, scores)
         raw, within = self._judge_inside(rows, scores)
         members = judged[:, self._voting]
-        cut = cut_tails(members, judged[:, len(self.members) + len(self.others) + fresh], self._bounds[fresh])
-        return Collected(Ballot(rows, cut, within, members), judged[:, self._silent], raw)
+        muted = self._mute(members, rows)
+        muted_inside = self._muting_inside.follow(within > 1.0, rows.present)
+        evidence = self._evidence(judged, fresh, muted)
+        cut = cut_tails(members, evidence, self._bounds[fresh])
+        mutes = muted[:, self._voter_of] if muted.any() else None
+        ballot = Ballot(rows, cut, within, members, mutes, muted_inside if muted_inside.any() else None)
+        return Collected(ballot, judged[:, self._silent], raw)
+
+    def _mute(self, members: FloatArray, rows: Rows) -> BoolArray:
+        """(T, V) whose vote does not count; a detector votes where one of its members (T, M) does."""
+        if not self.voters:
+            return np.zeros((len(rows), 0), dtype=np.bool_)
+        over = np.logical_or.reduceat(members > 1.0, self._first, axis=1)
+        muted: BoolArray = self._muting.follow(over[:, :, None], rows.quorum[:, None])[:, :, 0]
+        return muted
+
+    def _evidence(self, judged: FloatArray, fresh: IntArray, muted: BoolArray) -> FloatArray:
+        """(T, F) fresh evidence of the detectors fresh (F,); none of those that are muted (T, V)."""
+        evidence = judged[:, len(self.members) + len(self.others) + fresh]
+        for column, detector in enumerate(map(int, fresh)):
+            if self._names[detector] in self.voters:
+                evidence[muted[:, self.voters.index(self._names[detector])], column] = 0.0
+        return evidence
+
+    def reopen(self, kept_rows: int) -> None:
+        """All scorers count as young again (see combine.drift)."""
+        self._rows.reopen(kept_rows)
+        self._inside.reopen(kept_rows)
+
+    def muted(self, variables: Sequence[str]) -> tuple[str, ...]:
+        """Who has no vote just now: "detector", or "detector in variable" for those inside variables."""
+        rows = [name for name, is_muted in zip(self.voters, self._muting.muted[:, 0], strict=True) if is_muted]
+        inside = [f"{self.inside[k]} in {variables[j]}" for k, j in np.argwhere(self._muting_inside.muted)]
+        return (*rows, *inside)
 
     def _judge_rows(self, rows: Rows, scores: Sequence[Scores]) -> tuple[FloatArray, IntArray]:
         """Calibrated members, and fresh evidence behind them: (T, M + N + detectors), and whose of it bounds."""
@@ -89,8 +130,12 @@ class Opinions:
         return raw, within
 
     def state(self) -> State:
-        return {**nested("rows", self._rows.state()), **nested("inside", self._inside.state())}
+        return {k: v for name, room in self._rooms().items() for k, v in nested(name, room.state()).items()}
 
     def load_state(self, state: State) -> None:
-        self._rows.load_state(part("rows", state))
-        self._inside.load_state(part("inside", state))
+        for name, room in self._rooms().items():
+            room.load_state(part(name, state))
+
+    def _rooms(self) -> dict[str, Calibration | Muting]:
+        muting: dict[str, Calibration | Muting] = {"muting": self._muting, "muting_inside": self._muting_inside}
+        return {"rows": self._rows, "inside": self._inside, **muting}

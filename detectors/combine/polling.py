@@ -12,35 +12,45 @@ So negative correlations count like positive ones, a tie is no anomaly, only fla
 with no strongly correlated partner can never report. The rule cuts false alarms by three quarters or more, and misses
 events that only one member of a pair sees.
 
-Ours: the score, which the paper does not have; and who is flagged, which is left to the detectors inside each variable.
+Ours: the score, which the paper does not have; who is flagged, which is left to the detectors inside each variable;
+slack_rows, within which flags count together (0 is the paper's); and who answers a variable that has nobody to poll
+(`partnerless`): the row-wise members, if most are over their lines in that row, or nobody, which is the paper's.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
 
 from detectors.block import BoolArray, FloatArray, IntArray, State, nested, part
-from detectors.combine.ballot import Ballot, Decision
+from detectors.combine.ballot import Ballot, Decision, majority, majority_now
 from detectors.combine.correlation import Correlation
+from detectors.combine.slack import Slack
 from detectors.findings import Polled
 
 
 @dataclass(frozen=True, slots=True)
 class PollingSettings:
-    """window_rows: p, the paper's two days of minutes. low, high: who correlates beyond them is polled; the paper's."""
+    """window_rows: p, the paper's two days of minutes. low, high: who correlates beyond them is polled; the paper's.
+
+    partnerless: who is asked by a flagged variable that nobody correlates with: never = it cannot report, the paper's;
+        members = the majority of the row-wise voters, where the preset has any (rola has none).
+    """
 
     window_rows: int = 2880
     low: float = -0.95
     high: float = 0.95
+    partnerless: Literal["never", "members"] = "never"
 
     def __post_init__(self) -> None:
         if self.window_rows < 2:
             raise ValueError(f"window_rows must be at least 2, got {self.window_rows}")
         if not -1 <= self.low <= self.high <= 1:
             raise ValueError(f"low and high must be in order between -1 and 1, got {self.low} and {self.high}")
+        if self.partnerless not in ("never", "members"):
+            raise ValueError(f"partnerless must be never or members, got {self.partnerless!r}")
 
 
 class Polling:
@@ -52,44 +62,58 @@ class Polling:
 
     name: ClassVar[str] = "polling"
 
-    def __init__(self, variables: Sequence[str], settings: PollingSettings | None = None) -> None:
+    def __init__(
+        self, variables: Sequence[str], settings: PollingSettings | None = None, *, slack_rows: int = 0
+    ) -> None:
         self._variables = tuple(variables)
         self._settings = settings or PollingSettings()
         self._correlation = Correlation(len(self._variables), self._settings.window_rows)
+        self._slack = slack_rows
+        self._inside, self._flags = Slack(slack_rows), Slack(slack_rows)
 
     def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
-        if not asked.any():
+        if not self._slack and not asked.any():
             self._correlation.follow(ballot.rows)
             return Decision(np.zeros(len(asked)))
-        opinions = ballot.within()  # (T, D)
+        opinions = majority_now(self._inside.hold(ballot.variables), ballot.variables, ballot.muted_inside)  # (T, D)
+        held = self._flags.hold(opinions)
+        members = majority(ballot.members, ballot.muted) if self._settings.partnerless == "members" else np.zeros(0)
         scores = np.minimum(opinions.max(axis=1, initial=0.0), 1.0)
         polled: dict[int, tuple[Polled, ...]] = {}
         followed = 0
         for t in map(int, np.flatnonzero(asked & (opinions > 1.0).any(axis=1))):
             self._correlation.follow(ballot.rows[followed : t + 1])
             followed = t + 1
-            reporting, polled[t] = self._poll(opinions[t] > 1.0)
+            is_backed = len(members) > 0 and bool(members[t] > 1.0)
+            reporting, polled[t] = self._poll(opinions[t] > 1.0, held[t] > 1.0, is_backed)
             if len(reporting):
                 scores[t] = opinions[t, reporting].max()
         self._correlation.follow(ballot.rows[followed:])
         return Decision(scores, polled=polled)
 
-    def _poll(self, flagged: BoolArray) -> tuple[IntArray, tuple[Polled, ...]]:
-        """The flagged variables whose polls said yes, and everybody who was polled, strongest correlation first."""
+    def _poll(self, flagged: BoolArray, lately: BoolArray, is_backed: bool) -> tuple[IntArray, tuple[Polled, ...]]:
+        """The flagged variables that report, and everybody who was polled, strongest correlation first.
+
+        flagged, lately: (D,) in this row, and in it or the slack before it. is_backed: by the members of the row.
+        """
         asking = np.flatnonzero(flagged)
         r = self._correlation.of(asking)  # (A, D)
-        strong, yes = poll(flagged, asking, r, self._settings.low, self._settings.high)
+        strong, yes = poll(lately, asking, r, self._settings.low, self._settings.high)
+        yes |= is_backed & ~strong.any(axis=1)
         r = np.where(strong, r, 0.0)
         best = r[np.abs(r).argmax(axis=0), np.arange(len(flagged))]  # (D,) with whoever asks, the strongest
         order = np.argsort(-np.abs(best), kind="stable")
         asked = [b for b in map(int, order) if strong[:, b].any()]
-        return asking[yes], tuple(Polled(self._variables[b], float(best[b]), bool(flagged[b])) for b in asked)
+        return asking[yes], tuple(Polled(self._variables[b], float(best[b]), bool(lately[b])) for b in asked)
 
     def state(self) -> State:
-        return nested("correlation", self._correlation.state())
+        slack = {**nested("inside", self._inside.state()), **nested("flags", self._flags.state())}
+        return {**nested("correlation", self._correlation.state()), **slack}
 
     def load_state(self, state: State) -> None:
         self._correlation.load_state(part("correlation", state))
+        self._inside.load_state(part("inside", state))
+        self._flags.load_state(part("flags", state))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from detectors.block import Block, FloatArray, IntArray, Rows
+from detectors.combine.drift import Drift
 from detectors.combine.opinions import Opinions
 from detectors.combine.vote import Judgement
 from detectors.findings import Contribution, Verdict, Vote
@@ -21,12 +22,13 @@ MOST_VARIABLES = 10  # in one record
 class Reporter:
     """Writes the record of each row with a verdict; the rows without one cost nothing.
 
-    young_rows: a detector that has seen fewer is said to be warming.
+    young_rows: a detector that has seen fewer, of the system or since a drift, is said to be warming.
     """
 
-    def __init__(self, variables: Sequence[str], opinions: Opinions, *, young_rows: int) -> None:
+    def __init__(self, variables: Sequence[str], opinions: Opinions, drift: Drift, *, young_rows: int) -> None:
         self._variables = tuple(variables)
         self._opinions = opinions
+        self._drift = drift
         self._young_rows = young_rows
 
     def report(self, block: Block, rows: Rows, scores: Sequence[Scores], judged: Judgement) -> list[Verdict]:
@@ -51,26 +53,30 @@ class Reporter:
             contributions=tuple(self._contribution(t, int(j), rows, expected, judged, shares) for j in top),
             polled=tuple(polled.polled.get(t, ())),
             rules={**rules, in_force: True},
+            line=float(judged.lines[t]),
+            alerts_per_1000_rows=float(judged.alert_rates[t]),
         )
 
     def _state(self, row: int) -> Literal["warming", "ready"]:
-        return "warming" if row < self._young_rows else "ready"
+        return "warming" if row - self._drift.opened_at < self._young_rows else "ready"
 
     def _row_votes(self, t: int, rows: Rows, judged: Judgement) -> list[Vote]:
         """Every member's opinion of the row, over the line; members without a vote are told, and never count."""
-        state = self._state(rows.first + t)
-        voting = zip(self._opinions.members, judged.collected.ballot.members[t] / judged.lines[t], strict=True)
+        state, ballot = self._state(rows.first + t), judged.collected.ballot
+        muted = np.zeros(len(self._opinions.members), dtype=np.bool_) if ballot.muted is None else ballot.muted[t]
+        voting = zip(self._opinions.members, ballot.members[t] / judged.lines[t], muted, strict=True)
         silent = zip(self._opinions.others, judged.collected.others[t] / judged.lines[t], strict=True)
-        return [Vote(name, None, float(s), bool(s > 1.0), state) for name, s in voting] + [
-            Vote(name, None, float(s), False, "muted") for name, s in silent
-        ]
+        return [
+            Vote(name, None, float(s), bool(s > 1.0 and not m), "muted" if m else state) for name, s, m in voting
+        ] + [Vote(name, None, float(s), False, "muted") for name, s in silent]
 
     def _inside_votes(self, t: int, rows: Rows, top: IntArray, judged: Judgement) -> list[Vote]:
         """The votes cast inside the variables of the record."""
-        state = self._state(rows.first + t)
-        scores = judged.collected.ballot.variables[t]  # (K, D)
+        state, ballot = self._state(rows.first + t), judged.collected.ballot
+        scores = ballot.variables[t]  # (K, D)
+        muted = np.zeros(scores.shape, dtype=np.bool_) if ballot.muted_inside is None else ballot.muted_inside[t]
         return [
-            Vote(name, self._variables[j], float(scores[k, j]), True, state)
+            Vote(name, self._variables[j], float(scores[k, j]), not muted[k, j], "muted" if muted[k, j] else state)
             for j in map(int, top)
             for k, name in enumerate(self._opinions.inside)
             if scores[k, j] > 1.0

@@ -2,9 +2,12 @@
 
 weighted   the root mean square of the row-wise members: a majority in which each vote counts by how far it is over
            its line. The default: a plain majority over the same members was measurably worse on every set.
-majority   more than half of the row-wise members are over their lines.
+majority   more than half of the row-wise members are over their lines, in this row or the slack_rows before it, and at
+           least one of them in this row.
 any        one of them is.
 polling    RoLA's: see :mod:`detectors.combine.polling`.
+
+Members that are muted (see :mod:`detectors.combine.muting`) count in none of them.
 """
 
 from abc import ABC, abstractmethod
@@ -14,9 +17,10 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, State
-from detectors.combine.ballot import Ballot, Decision, Rule, majority
+from detectors.block import BoolArray, FloatArray, State, nested, part
+from detectors.combine.ballot import Ballot, Decision, Rule, majority_now
 from detectors.combine.polling import Polling, PollingSettings
+from detectors.combine.slack import Slack
 
 RULES = ("weighted", "majority", "polling", "any")
 
@@ -25,14 +29,14 @@ class _OfMembers(ABC):
     """A rule over the row-wise members of each row alone."""
 
     @abstractmethod
-    def combine(self, members: FloatArray) -> FloatArray:
-        """(T,) scores of members (T, M)."""
+    def combine(self, members: FloatArray, muted: BoolArray | None) -> FloatArray:
+        """(T,) scores of members (T, M), without those muted (T, M)."""
 
     def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
         if not asked.any():
             return Decision(np.zeros(len(asked)))
-        uncut = None if ballot.uncut is None else self.combine(ballot.uncut)
-        return Decision(self.combine(ballot.members), uncut)
+        uncut = None if ballot.uncut is None else self.combine(ballot.uncut, ballot.muted)
+        return Decision(self.combine(ballot.members, ballot.muted), uncut)
 
     def state(self) -> State:
         return {}
@@ -46,17 +50,36 @@ class Weighted(_OfMembers):
 
     name: ClassVar[str] = "weighted"
 
-    def combine(self, members: FloatArray) -> FloatArray:
-        return np.asarray(_root_mean_square(members))
+    def combine(self, members: FloatArray, muted: BoolArray | None) -> FloatArray:
+        nobody = np.zeros((len(members), 0), dtype=np.bool_)
+        return np.asarray(_root_mean_square(members, nobody if muted is None else muted))
 
 
-class Majority(_OfMembers):
-    """The least opinion that still belongs to the majority's."""
+class Majority:
+    """The least opinion that still belongs to the majority's, over the row and the slack before it; at most the largest
+    opinion of the row itself, so that no verdict outlasts the last vote."""
 
     name: ClassVar[str] = "majority"
 
-    def combine(self, members: FloatArray) -> FloatArray:
-        return majority(members)
+    def __init__(self, slack_rows: int = 0) -> None:
+        self._cut, self._uncut = Slack(slack_rows), Slack(slack_rows)
+
+    def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
+        held = self._cut.hold(ballot.members)
+        held_uncut = None if ballot.uncut is None else self._uncut.hold(ballot.uncut)
+        if not asked.any():
+            return Decision(np.zeros(len(asked)))
+        scores = majority_now(held, ballot.members, ballot.muted)
+        if held_uncut is None or ballot.uncut is None:
+            return Decision(scores)
+        return Decision(scores, majority_now(held_uncut, ballot.uncut, ballot.muted))
+
+    def state(self) -> State:
+        return {**nested("cut", self._cut.state()), **nested("uncut", self._uncut.state())}
+
+    def load_state(self, state: State) -> None:
+        self._cut.load_state(part("cut", state))
+        self._uncut.load_state(part("uncut", state))
 
 
 class AnyOf(_OfMembers):
@@ -64,25 +87,35 @@ class AnyOf(_OfMembers):
 
     name: ClassVar[str] = "any"
 
-    def combine(self, members: FloatArray) -> FloatArray:
-        return np.asarray(members.max(axis=1, initial=0.0))
+    def combine(self, members: FloatArray, muted: BoolArray | None) -> FloatArray:
+        heard = members if muted is None else np.where(muted, 0.0, members)
+        return np.asarray(heard.max(axis=1, initial=0.0))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _root_mean_square(members: FloatArray) -> FloatArray:
+def _root_mean_square(members: FloatArray, muted: BoolArray) -> FloatArray:
+    """Of members (T, M); muted: (T, M), or (T, 0) if nobody is."""
     out = np.zeros(members.shape[0])
     for t in range(members.shape[0]):
+        heard = 0
         for m in range(members.shape[1]):
+            if muted.shape[1] > 0 and muted[t, m]:
+                continue
+            heard += 1
             out[t] += members[t, m] * members[t, m]
-        out[t] = np.sqrt(out[t] / max(1, members.shape[1]))
+        out[t] = np.sqrt(out[t] / max(1, heard))
     return out
 
 
-def make_rule(name: str, variables: Sequence[str], polling: PollingSettings | None = None) -> Rule:
+def make_rule(
+    name: str, variables: Sequence[str], polling: PollingSettings | None = None, *, slack_rows: int = 0
+) -> Rule:
     """The rule of this name. ValueError for a name that is not in RULES."""
     if name == Polling.name:
-        return Polling(variables, polling)
-    memoryless: dict[str, type[Weighted | Majority | AnyOf]] = {r.name: r for r in (Weighted, Majority, AnyOf)}
+        return Polling(variables, polling, slack_rows=slack_rows)
+    if name == Majority.name:
+        return Majority(slack_rows)
+    memoryless: dict[str, type[Weighted | AnyOf]] = {r.name: r for r in (Weighted, AnyOf)}
     if name not in memoryless:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
     return memoryless[name]()

@@ -9,12 +9,14 @@ from numba import njit
 from detectors.block import BoolArray, FloatArray, IntArray, Rows, State, nested, part
 from detectors.combine.attribution import Attribution
 from detectors.combine.ballot import Decision
+from detectors.combine.drift import Drift
 from detectors.combine.guard import Guard, weigh
 from detectors.combine.guard import Options as GuardOptions
 from detectors.combine.line import Line, hold
 from detectors.combine.line import Options as LineOptions
 from detectors.combine.opinions import Collected, Opinions
 from detectors.combine.rules import RULES, make_rule
+from detectors.findings import Standing
 from detectors.online.protocol import Detector, Scores
 from detectors.settings import MonitorSettings, team
 
@@ -25,7 +27,8 @@ class Judgement:
 
     decisions: by rule, the rule in force first; the others were asked on rows with a verdict only.
     scores: (T,) what the verdict was made of. published: (T,) the smoothed score. lines: (T,) what the combined score
-    was held against. guilt: (T, D). weights: (T,) for learning. normal: (T,) judged, and to be learned in full.
+    was held against. alert_rates: (T,) excursions over the line that began so far, for 1,000 rows judged.
+    guilt: (T, D). weights: (T,) for learning. normal: (T,) judged, and to be learned in full.
     """
 
     collected: Collected
@@ -34,6 +37,7 @@ class Judgement:
     published: FloatArray
     verdicts: BoolArray
     lines: FloatArray
+    alert_rates: FloatArray
     guilt: FloatArray
     weights: FloatArray
     normal: BoolArray
@@ -44,14 +48,21 @@ class Vote:
 
     def __init__(self, variables: Sequence[str], detectors: Sequence[Detector], settings: MonitorSettings) -> None:
         chosen = team(settings)
-        self.opinions = Opinions(len(variables), detectors, chosen.voters, settings.calibration, settings.evidence)
-        self._rule = make_rule(chosen.rule, variables, settings.polling)
+        self._variables = tuple(variables)
+        self.opinions = Opinions(
+            len(variables), detectors, chosen.voters, settings.calibration, settings.evidence, settings.muting
+        )
+        self._rule = make_rule(chosen.rule, variables, settings.polling, slack_rows=settings.slack_rows)
         # A paper's system that is run as it is keeps its own line.
         self._line = Line(replace(settings.line, damped=settings.line.damped and not chosen.own_learning))
         self._guard = Guard(settings.guard)
+        self.drift = Drift(settings.drift, settings.calibration.young_rows)
+        self._kept_rows = settings.drift.kept_rows
         self._attribution = Attribution(self.opinions.inside, settings.attribution)
         others = [r for r in RULES if r != self._rule.name] if settings.other_rules else []
-        self._beside = {name: make_rule(name, variables, settings.polling) for name in others}
+        self._beside = {
+            name: make_rule(name, variables, settings.polling, slack_rows=settings.slack_rows) for name in others
+        }
         self._carry = np.zeros(1)  # the smoothed score
         self._smoothing, self._warmup_rows = settings.smoothing, settings.warmup_rows
 
@@ -62,19 +73,35 @@ class Vote:
         judged = rows.quorum & (np.arange(rows.first, rows.first + len(rows)) >= self._warmup_rows)
         decision = self._rule.decide(ballot, judged)
         uncut = decision.scores if decision.uncut is None else decision.uncut
-        settled = np.zeros((4, len(rows)))
+        settled = np.zeros((5, len(rows)))
         places = np.zeros(len(rows), dtype=np.int64)
         line, guard = self._line, self._guard
         held = (line.levels, line.counts, line.options, guard.left, guard.options)
         _settle(decision.scores, uncut, judged, held, self._carry, self._smoothing, settled, places)
-        over, published, lines, weights = settled
+        self.drift.follow(decision.scores, judged, first=rows.first)
+        over, published, lines, weights, rates = settled
         verdicts = over > 1.0
         beside = {name: rule.decide(ballot, verdicts) for name, rule in self._beside.items()}
         weights *= rows.quorum
         guilt = self._attribution.guilt(collected.raw, places)
         normal = judged & (weights == 1.0)
         decisions = {self._rule.name: decision, **beside}
-        return Judgement(collected, decisions, over, published, verdicts, lines, guilt, weights, normal)
+        return Judgement(collected, decisions, over, published, verdicts, lines, rates, guilt, weights, normal)
+
+    def close(self, row: int) -> None:
+        """A segment ends before this row: an accepted drift opens the warm-up anew."""
+        if self.drift.accept(row):
+            self.opinions.reopen(self._kept_rows)
+
+    def standing(self) -> Standing:
+        """Whose vote does not count, and how the line stands."""
+        return Standing(
+            self.opinions.muted(self._variables),
+            self._line.height,
+            self._line.alerts,
+            self._line.judged,
+            self.drift.times,
+        )
 
     def state(self) -> State:
         return {
@@ -84,6 +111,7 @@ class Vote:
             **{k: v for name, rule in self._beside.items() for k, v in nested(name, rule.state()).items()},
             **nested("line", self._line.state()),
             **nested("guard", self._guard.state()),
+            **nested("drift", self.drift.state()),
         }
 
     def load_state(self, state: State) -> None:
@@ -93,6 +121,7 @@ class Vote:
             rule.load_state(part(name, state))
         self._line.load_state(part("line", state))
         self._guard.load_state(part("guard", state))
+        self.drift.load_state(part("drift", state))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -112,9 +141,10 @@ def _settle(
     at which its fresh evidence ends. That ranks rows better (ASD +.02 of VUS-PR), and the verdict stays without a tail.
     """
     levels, counts, line_options, left, guard_options = held
-    over, published, lines, weights = settled[0], settled[1], settled[2], settled[3]
+    over, published, lines, weights, rates = settled[0], settled[1], settled[2], settled[3], settled[4]
     for t in range(scores.shape[0]):
         lines[t], places[t] = hold(scores[t], judged[t], levels, counts, line_options)
+        rates[t] = 1000.0 * counts[3] / max(1, counts[4])
         combined = 0.0
         if judged[t]:
             over[t] = scores[t] / lines[t]
