@@ -3,7 +3,7 @@
 intake     one policy for missing readings and counters                     detectors.intake
 detectors  score the rows against what they knew at the segment's start     detectors.online
 vote       one scale, one decision, the line, the learning guard            detectors.combine
-report     who voted what, and what was expected                            detectors.combine.report
+report     who voted what, what was expected, and what would have been quiet   detectors.combine.report
 causes     triggers, and ranked causes after them                           detectors.causes
 learning   at the segment's end, each row with the weight the vote left it  detectors.segments
 """
@@ -18,6 +18,7 @@ from detectors.causes.causes import Causes
 from detectors.causes.graph import CausalGraph
 from detectors.combine.report import Reporter
 from detectors.combine.vote import Vote
+from detectors.combine.what_if import Counterfactuals
 from detectors.findings import Findings, Ranking, Trigger
 from detectors.intake import Intake
 from detectors.online.registry import build
@@ -54,6 +55,7 @@ class Monitor:
         self._detectors = build(PRESETS[settings.preset].detectors, count, settings.detectors, seed=seed)
         self._vote = Vote(self.variables, self._detectors, settings)
         self._reporter = Reporter(self.variables, self._vote.opinions, young_rows=settings.calibration.young_rows)
+        self._counterfactuals = Counterfactuals(self.variables, self._detectors, self._vote.opinions, settings)
         self._causes = Causes(self.variables, settings.causes, graph=graph, seed=seed)
         self._pending = Pending(count)
         self._rows = 0
@@ -82,9 +84,11 @@ class Monitor:
     def _piece(self, block: Block) -> Findings:
         """Rows of one segment."""
         rows = self._intake.read(block.values)
+        self._counterfactuals.remember()
         opinions = [detector.score(rows) for detector in self._detectors]
         judged = self._vote.judge(rows, opinions)
         details = self._reporter.report(block, rows, opinions, judged)
+        details = self._counterfactuals.add(details, rows, opinions, judged)
         triggers: list[Trigger] = []
         rankings: list[Ranking] = []
         if self.settings.causes.enabled:

@@ -10,6 +10,7 @@ from typing import Literal
 from detectors.causes.settings import CausesSettings
 from detectors.combine.attribution import AttributionSettings
 from detectors.combine.calibration import CalibrationSettings
+from detectors.combine.counterfactual import CounterfactualSettings
 from detectors.combine.evidence import EvidenceSettings
 from detectors.combine.guard import GuardSettings
 from detectors.combine.line import LineSettings
@@ -69,6 +70,7 @@ class MonitorSettings:
     guard: GuardSettings = field(default_factory=GuardSettings)
     polling: PollingSettings = field(default_factory=PollingSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
+    counterfactual: CounterfactualSettings = field(default_factory=CounterfactualSettings)
     causes: CausesSettings = field(default_factory=CausesSettings)
 
     def __post_init__(self) -> None:

@@ -43,6 +43,9 @@ class VerdictRecord(msgspec.Struct, tag_field="kind", tag="verdict", kw_only=Tru
     contributions: list[dict[str, Any]]
     polled: list[dict[str, Any]]
     rules: dict[str, bool]
+    rule: str = "weighted"  # the one that decided
+    line: float = 1.0  # what its score was held against
+    counterfactual: dict[str, Any] | None = None  # the nearest readings that would have kept the row quiet
     incident_id: str | None = None
     shadow: dict[str, float] = {}  # scores that had no vote: the autoencoder's, where it is known in time
     config_hash: str = ""
@@ -103,6 +106,9 @@ def verdict_record(verdict: Verdict, *, system: str, ts: Time, severity: str, **
         contributions=plain(verdict.contributions),
         polled=plain(verdict.polled),
         rules=plain(verdict.rules),
+        rule=verdict.rule,
+        line=float(verdict.line),
+        counterfactual=plain(verdict.counterfactual),
         **fields,
     )
 

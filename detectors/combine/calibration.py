@@ -77,9 +77,19 @@ class Calibration:
 
         valid: (T, V), for scorers s, s + V, s + 2 V and so on in column s.
         """
-        out = np.zeros(raw.shape)
-        _judge(raw, valid, out, self._arrays, self._options)
-        return out
+        return self.measure(raw, valid)[0]
+
+    def measure(self, raw: FloatArray, valid: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """The scores of :meth:`judge`, and the raw score (T, S) that each row's were held against; 0 where none was."""
+        out, lines = np.zeros(raw.shape), np.zeros(raw.shape)
+        _judge(raw, valid, (out, lines), self._arrays, self._options)
+        return out, lines
+
+    @property
+    def ages(self) -> IntArray:
+        """(S,) rows that each scorer has judged."""
+        ages: IntArray = self._arrays[4][3]
+        return ages
 
     def state(self) -> State:
         _, bins, place, sums, counts = self._arrays
@@ -109,9 +119,12 @@ def _bin(raw: float, bits: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, options: Options) -> None:
+def _judge(
+    raw: FloatArray, valid: BoolArray, judged: tuple[FloatArray, FloatArray], arrays: Arrays, options: Options
+) -> None:
     """All of it in one body, for handing arrays on costs more than the work; scorer by scorer, so that a histogram
     stays near while its rows pass."""
+    out, lines = judged
     edges, bins, place, sums, counts = arrays
     tail, growth, young, excursion, quiet, bits = options
     for s in range(raw.shape[1]):
@@ -124,7 +137,8 @@ def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, o
             if seen > 0:
                 inside = (above + bins[s, p] - tail * total) / bins[s, p]
                 line = max(edges[p] + (edges[p + 1] - edges[p]) * inside, SMALLEST)
-                out[t, s] = min(x / (line * (1.0 + young / (age + 1.0))), HIGHEST)
+                lines[t, s] = line * (1.0 + young / (age + 1.0))
+                out[t, s] = min(x / lines[t, s], HIGHEST)
             since = 0 if out[t, s] > 1.0 else since + 1
             over = 0 if since > quiet else over + (since == 0)
             age += 1

@@ -7,7 +7,7 @@ import numpy as np
 
 from detectors.block import FloatArray, IntArray, Rows, State, nested, part
 from detectors.combine.ballot import Ballot
-from detectors.combine.calibration import Calibration, CalibrationSettings
+from detectors.combine.calibration import HIGHEST, Calibration, CalibrationSettings
 from detectors.combine.evidence import EvidenceSettings, cut_tails
 from detectors.online.protocol import Detector, Scores
 
@@ -19,12 +19,14 @@ class Collected:
     """What the detectors say of T rows.
 
     ballot: what is voted on. others: (T, N) calibrated row-wise members without a vote. raw: (T, K, D) per-variable
-    scores as K detectors gave them, on their own scales.
+    scores as K detectors gave them, on their own scales. lines: (T, M + N + detectors) the raw scores that the row-wise
+    ones, fresh evidence behind them, were held against.
     """
 
     ballot: Ballot
     others: FloatArray
     raw: FloatArray
+    lines: FloatArray
 
 
 class Opinions:
@@ -57,25 +59,42 @@ class Opinions:
 
     def collect(self, rows: Rows, scores: Sequence[Scores]) -> Collected:
         """What every detector says of the rows, from their scores in the detectors' order."""
-        judged, fresh = self._judge_rows(rows, scores)
+        rowwise = _rowwise(scores)
+        judged, lines = self._rows.measure(rowwise, rows.quorum[:, None])
+        self._trust(judged, rowwise, rows)
         raw, within = self._judge_inside(rows, scores)
-        members = judged[:, self._voting]
-        cut = cut_tails(members, judged[:, len(self.members) + len(self.others) + fresh], self._bounds[fresh])
-        return Collected(Ballot(rows, cut, within, members), judged[:, self._silent], raw)
+        cut = self._cut(judged, scores)
+        return Collected(Ballot(rows, cut, within, judged[:, self._voting]), judged[:, self._silent], raw, lines)
 
-    def _judge_rows(self, rows: Rows, scores: Sequence[Scores]) -> tuple[FloatArray, IntArray]:
-        """Calibrated members, and fresh evidence behind them: (T, M + N + detectors), and whose of it bounds."""
-        members = np.concatenate([s.members for s in scores], axis=1)
-        raw = np.full((len(rows), members.shape[1] + len(scores)), np.nan)
-        raw[:, : members.shape[1]] = members
-        for i, s in enumerate(scores):
-            if s.fresh is not None:
-                raw[:, members.shape[1] + i] = s.fresh
-        judged = self._rows.judge(raw, rows.quorum[:, None])
+    def again(self, rows: Rows, scores: Sequence[Scores], lines: FloatArray) -> FloatArray:
+        """The voting members (T, M), cut, had the detectors said something else of rows that were collected before.
+
+        lines: (T, M + N + detectors) of that time. Nothing is taken in.
+        """
+        rowwise = _rowwise(scores)
+        judged = np.zeros(rowwise.shape)
+        np.divide(rowwise, lines, out=judged, where=lines > 0.0)
+        judged = np.minimum(judged, HIGHEST)
+        self._trust(judged, rowwise, rows)
+        return self._cut(judged, scores)
+
+    def ages(self, later: Rows) -> tuple[IntArray, IntArray]:
+        """Rows that each row-wise member (M + N,), those with a vote first, and each scorer inside a variable (K, D)
+        had judged, as it was before the later ones of the rows that were collected last."""
+        members = self._rows.ages[np.concatenate([self._voting, self._silent])] - later.quorum.sum()
+        inside = self._inside.ages.reshape(len(self.inside), -1) - later.present.sum(axis=0)
+        return members, inside
+
+    def _trust(self, judged: FloatArray, rowwise: FloatArray, rows: Rows) -> None:
+        """Members that are calibrated already are taken at their word."""
         if len(self._own_rows):
-            judged[:, self._own_rows] = members[:, self._own_rows] * rows.quorum[:, None]
-        bounding = [s.fresh is not None for s in scores] & ~np.isnan(self._bounds)
-        return judged, np.flatnonzero(bounding)
+            judged[:, self._own_rows] = rowwise[:, self._own_rows] * rows.quorum[:, None]
+
+    def _cut(self, judged: FloatArray, scores: Sequence[Scores]) -> FloatArray:
+        """The voting members (T, M) of (T, M + N + detectors), within what the fresh evidence allows."""
+        fresh = np.flatnonzero([s.fresh is not None for s in scores] & ~np.isnan(self._bounds))
+        evidence = judged[:, len(self.members) + len(self.others) + fresh]
+        return np.asarray(cut_tails(judged[:, self._voting], evidence, self._bounds[fresh]))
 
     def _judge_inside(self, rows: Rows, scores: Sequence[Scores]) -> tuple[FloatArray, FloatArray]:
         """Per-variable scores (T, K, D), raw and calibrated."""
@@ -94,3 +113,14 @@ class Opinions:
     def load_state(self, state: State) -> None:
         self._rows.load_state(part("rows", state))
         self._inside.load_state(part("inside", state))
+
+
+def _rowwise(scores: Sequence[Scores]) -> FloatArray:
+    """All row-wise members, and behind them what each detector has of fresh evidence: (T, M + N + detectors)."""
+    members = np.concatenate([s.members for s in scores], axis=1)
+    raw = np.full((len(members), members.shape[1] + len(scores)), np.nan)
+    raw[:, : members.shape[1]] = members
+    for i, s in enumerate(scores):
+        if s.fresh is not None:
+            raw[:, members.shape[1] + i] = s.fresh
+    return raw

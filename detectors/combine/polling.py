@@ -83,7 +83,13 @@ class Polling:
         best = r[np.abs(r).argmax(axis=0), np.arange(len(flagged))]  # (D,) with whoever asks, the strongest
         order = np.argsort(-np.abs(best), kind="stable")
         asked = [b for b in map(int, order) if strong[:, b].any()]
-        return asking[yes], tuple(Polled(self._variables[b], float(best[b]), bool(flagged[b])) for b in asked)
+        return asking[yes], tuple(
+            Polled(self._variables[b], float(best[b]), bool(flagged[b]), self._names(asking[strong[:, b]]))
+            for b in asked
+        )
+
+    def _names(self, variables: IntArray) -> tuple[str, ...]:
+        return tuple(self._variables[j] for j in variables)
 
     def state(self) -> State:
         return nested("correlation", self._correlation.state())

@@ -1,18 +1,23 @@
 """The record of a verdict: who voted what, which variables were off, what was expected of them, and who was polled.
 
-A verdict can be recomputed from its record: the votes of the whole row are over the line that day, so that by the
-weighted rule their root mean square is the verdict's score.
+A verdict can be recomputed from its record, by each rule. The votes of the whole row that are not muted are those of
+the members, over the verdict's line: their root mean square is the score by the weighted rule, their k-th largest by
+the plain majority, their largest by any. By polling, the record has all votes inside the variables that asked, who was
+polled by whom and who agreed: the score is the largest opinion of an asking variable whose poll said yes, over the
+line.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from detectors.block import Block, FloatArray, IntArray, Rows
 from detectors.combine.opinions import Opinions
+from detectors.combine.polling import Polling
 from detectors.combine.vote import Judgement
-from detectors.findings import Contribution, Verdict, Vote
+from detectors.findings import Contribution, Polled, Verdict, Vote
 from detectors.online.protocol import Scores
 
 MOST_VARIABLES = 10  # in one record
@@ -21,7 +26,7 @@ MOST_VARIABLES = 10  # in one record
 class Reporter:
     """Writes the record of each row with a verdict; the rows without one cost nothing.
 
-    young_rows: a detector that has seen fewer is said to be warming.
+    young_rows: a detector that has judged fewer is said to be warming.
     """
 
     def __init__(self, variables: Sequence[str], opinions: Opinions, *, young_rows: int) -> None:
@@ -41,40 +46,56 @@ class Reporter:
         shares = guilt / max(float(guilt.sum()), 1e-300)
         expected = self._expected(t, scores)
         in_force, decision = next(iter(judged.decisions.items()))
-        polled = judged.decisions.get("polling", decision)
+        polled = judged.decisions.get(Polling.name, decision).polled.get(t, ())
         rules = {name: bool(d.scores[t] > 1.0) for name, d in judged.decisions.items()}
+        asking = self._asking(polled) if in_force == Polling.name else []
+        members, inside = self._opinions.ages(rows[t:])
         return Verdict(
             time=time,
             row=rows.first + t,
             score=float(judged.scores[t]),
-            votes=tuple(self._row_votes(t, rows, judged) + self._inside_votes(t, rows, top, judged)),
+            votes=tuple(self._row_votes(t, judged, members) + self._inside_votes(t, top, asking, judged, inside)),
             contributions=tuple(self._contribution(t, int(j), rows, expected, judged, shares) for j in top),
-            polled=tuple(polled.polled.get(t, ())),
+            polled=tuple(polled),
             rules={**rules, in_force: True},
+            rule=in_force,
+            line=float(judged.lines[t]),
         )
 
-    def _state(self, row: int) -> Literal["warming", "ready"]:
-        return "warming" if row < self._young_rows else "ready"
+    def _asking(self, polled: Iterable[Polled]) -> list[int]:
+        """The variables that polled others, in the system's order."""
+        names = {name for asked in polled for name in asked.by}
+        return [j for j, name in enumerate(self._variables) if name in names]
 
-    def _row_votes(self, t: int, rows: Rows, judged: Judgement) -> list[Vote]:
+    def _row_votes(self, t: int, judged: Judgement, ages: IntArray) -> list[Vote]:
         """Every member's opinion of the row, over the line; members without a vote are told, and never count."""
-        state = self._state(rows.first + t)
-        voting = zip(self._opinions.members, judged.collected.ballot.members[t] / judged.lines[t], strict=True)
-        silent = zip(self._opinions.others, judged.collected.others[t] / judged.lines[t], strict=True)
-        return [Vote(name, None, float(s), bool(s > 1.0), state) for name, s in voting] + [
-            Vote(name, None, float(s), False, "muted") for name, s in silent
-        ]
+        ballot, line = judged.collected.ballot, float(judged.lines[t])
+        uncut = ballot.members if ballot.uncut is None else ballot.uncut
+        scores = [*ballot.members[t].tolist(), *judged.collected.others[t].tolist()]
+        before = [*uncut[t].tolist(), *judged.collected.others[t].tolist()]
+        votes = []
+        for place, name in enumerate((*self._opinions.members, *self._opinions.others)):
+            is_muted, score = place >= len(self._opinions.members), scores[place] / line
+            vote = self._vote(name, None, score, score > 1.0 and not is_muted, int(ages[place]))
+            votes.append(replace(vote, uncut=before[place] / line, state="muted" if is_muted else vote.state))
+        return votes
 
-    def _inside_votes(self, t: int, rows: Rows, top: IntArray, judged: Judgement) -> list[Vote]:
-        """The votes cast inside the variables of the record."""
-        state = self._state(rows.first + t)
+    def _inside_votes(
+        self, t: int, top: IntArray, asking: Sequence[int], judged: Judgement, ages: IntArray
+    ) -> list[Vote]:
+        """The votes cast inside the variables of the record, and all votes inside those that polled."""
         scores = judged.collected.ballot.variables[t]  # (K, D)
         return [
-            Vote(name, self._variables[j], float(scores[k, j]), True, state)
-            for j in map(int, top)
+            self._vote(name, self._variables[j], float(scores[k, j]), bool(scores[k, j] > 1.0), int(ages[k, j]))
+            for j in dict.fromkeys([*map(int, top), *asking])
             for k, name in enumerate(self._opinions.inside)
-            if scores[k, j] > 1.0
+            if scores[k, j] > 1.0 or j in asking
         ]
+
+    def _vote(self, detector: str, variable: str | None, score: float, vote: bool, age: int) -> Vote:
+        """age: rows that the detector had judged before this one."""
+        state: Literal["warming", "ready"] = "warming" if age < self._young_rows else "ready"
+        return Vote(detector, variable, score, vote, state, min(age, self._young_rows), self._young_rows)
 
     def _expected(self, t: int, scores: Sequence[Scores]) -> FloatArray:
         """(K, D) what each per-variable detector expected; NaN where it expects nothing."""

@@ -68,6 +68,10 @@ class AnyOf(_OfMembers):
         return np.asarray(members.max(axis=1, initial=0.0))
 
 
+# The rules over the members of each row alone, which can be asked about any row at any time.
+OF_MEMBERS: dict[str, type[Weighted | Majority | AnyOf]] = {rule.name: rule for rule in (Weighted, Majority, AnyOf)}
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _root_mean_square(members: FloatArray) -> FloatArray:
     out = np.zeros(members.shape[0])
@@ -82,7 +86,6 @@ def make_rule(name: str, variables: Sequence[str], polling: PollingSettings | No
     """The rule of this name. ValueError for a name that is not in RULES."""
     if name == Polling.name:
         return Polling(variables, polling)
-    memoryless: dict[str, type[Weighted | Majority | AnyOf]] = {r.name: r for r in (Weighted, Majority, AnyOf)}
-    if name not in memoryless:
+    if name not in OF_MEMBERS:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
-    return memoryless[name]()
+    return OF_MEMBERS[name]()
