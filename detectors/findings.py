@@ -95,6 +95,23 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """Variables that were there regularly stay away, or are back; those of one entity in one row are one silence.
+
+    entity: None for the system as a whole, of which too little was there to judge its rows; variables: those that fell
+    silent, or came back, in this row, which may then be none.
+    """
+
+    time: int  # ns, of the row at which they had been missing for too long, or were back
+    row: int
+    entity: str | None
+    variables: tuple[str, ...]
+    since: int  # ns, their last reading before (the earliest, of several)
+    usual_gap_rows: float  # how many rows they were usually missing between two readings
+    state: Literal["silent", "back"]
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """A candidate root cause; score is comparable within one ranking only."""
 
@@ -152,3 +169,4 @@ class Findings:
     details: list[Verdict] = field(default_factory=list)
     triggers: list[Trigger] = field(default_factory=list)
     rankings: list[Ranking] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)

@@ -1,6 +1,7 @@
 """One system, row by row: from values to verdicts, triggers and causes. Here is the order of the rooms, nothing else.
 
 intake     one policy for missing readings and counters                     detectors.intake
+silence    who was there regularly, and stays away                          detectors.silence
 detectors  score the rows against what they knew at the segment's start     detectors.online
 vote       one scale, one decision, the line, the learning guard            detectors.combine
 report     who voted what, what was expected, and what would have been quiet   detectors.combine.report
@@ -24,6 +25,7 @@ from detectors.intake import Intake
 from detectors.online.registry import build
 from detectors.segments import Pending, cut
 from detectors.settings import PRESETS, MonitorSettings
+from detectors.silence import Silences
 
 
 class Monitor:
@@ -52,6 +54,7 @@ class Monitor:
             raise ValueError(f"variables must be one or more different names, got {list(self.variables)}")
         count = len(self.variables)
         self._intake = Intake(count, settings.intake)
+        self._silences = Silences(self.variables, settings.silence, gap_rows=settings.intake.gap_rows)
         self._detectors = build(PRESETS[settings.preset].detectors, count, settings.detectors, seed=seed)
         self._vote = Vote(self.variables, self._detectors, settings)
         self._reporter = Reporter(self.variables, self._vote.opinions, young_rows=settings.calibration.young_rows)
@@ -74,6 +77,11 @@ class Monitor:
     def is_warm(self) -> bool:
         return self._rows >= self.settings.warmup_rows
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Variables that were there regularly, and stay away."""
+        return self._silences.silent
+
     def step(self, block: Block) -> Findings:
         """Findings for exactly the block's rows. ValueError if the block has other than D variables."""
         if block.values.shape[1] != len(self.variables):
@@ -84,6 +92,7 @@ class Monitor:
     def _piece(self, block: Block) -> Findings:
         """Rows of one segment."""
         rows = self._intake.read(block.values)
+        silences = self._silences.follow(block, rows)
         self._counterfactuals.remember()
         opinions = [detector.score(rows) for detector in self._detectors]
         judged = self._vote.judge(rows, opinions)
@@ -100,7 +109,15 @@ class Monitor:
                 detector.learn(learned, weights)
         self._rows += len(block)
         return Findings(
-            block.times, judged.published, judged.verdicts, judged.guilt, judged.normal, details, triggers, rankings
+            block.times,
+            judged.published,
+            judged.verdicts,
+            judged.guilt,
+            judged.normal,
+            details,
+            triggers,
+            rankings,
+            silences,
         )
 
     def state(self) -> State:
@@ -118,8 +135,8 @@ class Monitor:
 
     def _rooms(self) -> dict[str, Any]:
         detectors = {f"detectors/{detector.name}": detector for detector in self._detectors}
-        own = {"intake": self._intake, "vote": self._vote, "pending": self._pending, "causes": self._causes}
-        return {**own, **detectors}
+        own = {"intake": self._intake, "silence": self._silences, "vote": self._vote, "pending": self._pending}
+        return {**own, "causes": self._causes, **detectors}
 
 
 def _joined(block: Block, found: list[Findings], variables: int) -> Findings:
@@ -138,4 +155,5 @@ def _joined(block: Block, found: list[Findings], variables: int) -> Findings:
         [verdict for f in found for verdict in f.details],
         [trigger for f in found for trigger in f.triggers],
         [ranking for f in found for ranking in f.rankings],
+        [silence for f in found for silence in f.silences],
     )

@@ -18,6 +18,7 @@ from detectors.combine.polling import PollingSettings
 from detectors.combine.rules import RULES
 from detectors.intake import IntakeSettings
 from detectors.online.registry import DetectorSettings
+from detectors.silence import SilenceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class MonitorSettings:
     other_rules: bool = True
     detectors: DetectorSettings = field(default_factory=DetectorSettings)
     intake: IntakeSettings = field(default_factory=IntakeSettings)
+    silence: SilenceSettings = field(default_factory=SilenceSettings)
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     line: LineSettings = field(default_factory=LineSettings)

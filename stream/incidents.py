@@ -1,4 +1,4 @@
-"""Incidents of one system: opened by the first verdict or trigger, resolved once it is quiet.
+"""Incidents of one system: opened by the first verdict or trigger, resolved once it is quiet. Silences pass through.
 
 Causes that are still being worked out then revise the resolved incident, until they are settled or another one opens.
 
@@ -12,19 +12,20 @@ import msgspec
 import numpy as np
 
 from detectors.block import IntArray
-from detectors.findings import Findings, Ranking, Trigger, Verdict
+from detectors.findings import Findings, Ranking, Silence, Trigger, Verdict
 from stream.records import (
     FindingRecord,
     IncidentRecord,
     Time,
     content_id,
     ranking_fields,
+    silence_record,
     trigger_record,
     verdict_record,
 )
 from stream.settings import IncidentSettings
 
-Event = Verdict | Trigger | Ranking
+Event = Verdict | Trigger | Ranking | Silence
 
 
 class Fired(msgspec.Struct):
@@ -113,6 +114,8 @@ class Incidents:
                 records.extend(self._verdict(event, place, int(offsets[place]), opinions.get(int(event.time))))
             elif isinstance(event, Trigger):
                 records.extend(self._trigger(event, place))
+            elif isinstance(event, Silence):
+                records.append(silence_record(event, system=self._system, format_time=self._format))
             else:
                 records.extend(self._ranking(event))
         self._settle(len(findings.times), findings.times, records)
@@ -127,7 +130,12 @@ class Incidents:
     def _events(self, findings: Findings) -> list[tuple[int, Event | None]]:
         """(place in the block, what happened there) in order; None is a long silence before the row."""
         found: list[tuple[int, int, Event | None]] = [(place, 0, None) for place in self._silences(findings.times)]
-        kinds: tuple[Sequence[Event], ...] = (findings.triggers, findings.details, findings.rankings)
+        kinds: tuple[Sequence[Event], ...] = (
+            findings.triggers,
+            findings.details,
+            findings.rankings,
+            findings.silences,
+        )
         for order, events in enumerate(kinds, start=1):
             for event in events:
                 place = int(np.searchsorted(findings.times, event.time))
