@@ -26,6 +26,7 @@ from detectors.online.registry import build
 from detectors.segments import Pending, cut
 from detectors.settings import PRESETS, MonitorSettings
 from detectors.silence import Silences
+from detectors.warmup import WarmUp
 
 
 class Monitor:
@@ -72,6 +73,13 @@ class Monitor:
     def warming(self) -> tuple[int, int]:
         """Rows seen and rows needed before the first verdict."""
         return min(self._rows, self.settings.warmup_rows), self.settings.warmup_rows
+
+    @property
+    def warm_up(self) -> WarmUp:
+        """The same, and how far each detector is."""
+        needed = self.settings.calibration.young_rows
+        judged = self._vote.opinions.rows_judged
+        return WarmUp(*self.warming, {name: (min(rows, needed), needed) for name, rows in judged.items()})
 
     @property
     def is_warm(self) -> bool:

@@ -7,11 +7,12 @@ from typing import Any, TextIO
 
 import msgspec
 
+from detectors.warmup import WarmUp
 from stream.console import Paint, apart, count, moment, number, span
 from stream.event_time import TimeStyle, from_number, from_text
-from stream.pipeline import Outcome
-from stream.records import IncidentRecord, Time, TriggerRecord, VerdictRecord
-from stream.runner import Observer
+from stream.pipeline import Outcome, Pipeline
+from stream.records import IncidentRecord, SilenceRecord, Time, TriggerRecord, VerdictRecord, plain
+from stream.runner import Observer, Runner
 from stream.sources.protocol import Batch, Reject
 
 COLOURS = {"critical": "red", "warning": "yellow", "info": "dim"}
@@ -40,6 +41,11 @@ class Report(Observer):
         self.incidents: dict[str, IncidentRecord] = {}
         self._unwritten: set[str] = set()
         self.background = {"scored": 0, "over": 0}
+        self.silences = 0
+        self._pipeline: Pipeline | None = None
+
+    def on_turn(self, runner: Runner) -> None:
+        self._pipeline = runner.pipeline
 
     def on_read(self, batch: Batch) -> None:
         self._count_rejects(batch.rejects)
@@ -60,6 +66,8 @@ class Report(Observer):
                 self._verdict(record)
             elif isinstance(record, TriggerRecord):
                 self.triggers += 1
+            elif isinstance(record, SilenceRecord):
+                self._silence(record)
             else:
                 self._incident(record)
 
@@ -76,6 +84,17 @@ class Report(Observer):
             name = contribution["variable"]
             if name not in told or record.score > told[name][0]:
                 told[name] = record.score, contribution
+
+    def _silence(self, record: SilenceRecord) -> None:
+        """A silence is written at once; that it is over is not worth a line."""
+        if record.state == "silent":
+            self.silences += 1
+            if self._out is not None:
+                where = f" in {record.system}" if len(self.systems) > 1 else ""
+                at, since = (moment(self._ns(time), self._style()) for time in (record.ts, record.since))
+                named = self._paint(silent_ones(record), "bold", "yellow")
+                usual = f"nothing since {since}, {cadence(record.usual_gap_rows)} until then"
+                print(f"{self._paint('◌', 'yellow')} {at}  {named}{where}  {self._paint(usual, 'dim')}", file=self._out)
 
     def _incident(self, record: IncidentRecord) -> None:
         """An incident is written once it is over and its causes are settled, or the next one opens."""
@@ -153,6 +172,7 @@ class Report(Observer):
             lines.append(
                 "named as the cause: " + ", ".join(f"{name} ({times})" for name, times in self.causes.most_common(8))
             )
+        lines += self._left_open()
         if self.rejects:
             reasons = ", ".join(f"{times:,} {reason}" for reason, times in self.rejects.most_common())
             kept = f", kept in {dead_letters}" if dead_letters else ", not kept (--dead-letters PATH keeps them)"
@@ -161,6 +181,28 @@ class Report(Observer):
             scored, over = count(self.background["scored"], "row"), self.background["over"]
             lines.append(f"autoencoder: {scored} scored, {over:,} over its line (it has no vote)")
         return [*lines, *off]
+
+    def _left_open(self) -> list[str]:
+        """What the end of the input cut short: silences and warming."""
+        silent = [name for names in self._silent().values() for name in names]
+        ended = f"; silent at the end: {listed(silent)}" if silent else ""
+        lines = [count(self.silences, "silence") + ended] if self.silences or silent else []
+        return lines + [line for name, warm_up in self._warm_ups().items() for line in self._warming(name, warm_up)]
+
+    def _warming(self, system: str, warm_up: WarmUp) -> list[str]:
+        where = f"{system}: " if len(self.systems) > 1 else ""
+        if warm_up.rows < warm_up.needed:
+            return [
+                f"{where}still warming: {warm_up.rows:,} of {count(warm_up.needed, 'row')} before the first verdict"
+            ]
+        progress = ", ".join(f"{name} {rows:,} of {needed:,}" for name, (rows, needed) in warm_up.warming.items())
+        return [f"{where}detectors still warming, so that their scores are held down: {progress} rows"]
+
+    def _silent(self) -> dict[str, tuple[str, ...]]:
+        return {} if self._pipeline is None else self._pipeline.silent()
+
+    def _warm_ups(self) -> dict[str, WarmUp]:
+        return {} if self._pipeline is None else self._pipeline.warm_ups()
 
     @property
     def causes(self) -> Counter[str]:
@@ -178,11 +220,40 @@ class Report(Observer):
             "verdicts": self.verdicts,
             "triggers": self.triggers,
             "incidents": [msgspec.to_builtins(record) for record in self.incidents.values()],
+            "silences": self.silences,
+            "silent": {system: list(names) for system, names in self._silent().items()},
+            "warming": {system: plain(warm_up) for system, warm_up in self._warm_ups().items()},
             "rejects": dict(self.rejects),
             "dead_letters": dead_letters if self.rejects else None,
             "background": self.background,
             "off": list(off),
         }
+
+
+def silent_ones(record: SilenceRecord) -> str:
+    """Who is silent, in a few words."""
+    if record.entity is None:
+        return f"too little is there to judge: {listed(record.variables)} silent"
+    if record.variable is not None:
+        return f"{record.variable} is silent"
+    return f"{record.entity} is silent ({count(len(record.variables), 'variable')})"
+
+
+def cadence(gap_rows: float) -> str:
+    """
+    >>> cadence(0.0), cadence(59.2)
+    ('there every row', 'there at least every 60th row')
+    """
+    return "there every row" if round(gap_rows) == 0 else f"there at least every {round(gap_rows) + 1}th row"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """
+    >>> listed(["a", "b", "c"], most=2), listed([])
+    ('a, b and 1 more', 'nothing')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more if names else "nothing"
 
 
 def what_was_seen(record: IncidentRecord, told: dict[str, dict[str, Any]]) -> list[str]:

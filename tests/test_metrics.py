@@ -9,6 +9,7 @@ from fakes import Broker, FakeClock, FakeMonitor, ListRejects, ListSink, ListSou
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from detectors.online.registry import DETECTORS
 from stream.decode import REASONS
 from stream.errors import ConfigError, DependencyError
 from stream.metrics import OPERATIONS, Metrics
@@ -49,11 +50,13 @@ def test_everything_is_there_at_0(registry, metrics):
     for operation in OPERATIONS:
         assert seen[f"tocsin_dependency_attempts_total{{operation={operation}}}"] == 0
         assert seen[f"tocsin_dependency_failures_total{{operation={operation}}}"] == 0
-    for name in ("readings", "rows", "verdicts", "triggers", "incidents_opened", "incidents_resolved"):
+    for name in ("readings", "rows", "verdicts", "silences", "triggers", "incidents_opened", "incidents_resolved"):
         assert seen[f"tocsin_{name}_total"] == 0
     assert seen["tocsin_build_info{version=0.1}"] == 1
     assert seen["tocsin_config_info{hash=c}"] == 1
     assert seen["tocsin_background_dropped_total"] == 3
+    for name in DETECTORS:
+        assert seen[f"tocsin_detectors_warming{{detector={name}}}"] == 0
 
 
 def test_names_keep_the_conventions(registry, metrics):
@@ -98,6 +101,19 @@ def test_a_run_is_counted(registry, metrics, tmp_path):
     assert (seen["tocsin_systems"], seen["tocsin_partitions"]) == (1, 1)
     assert seen["tocsin_newest_row_timestamp_seconds"] == len(VALUES) - 1
     assert seen["tocsin_step_duration_seconds_count"] > 0
+
+
+def test_silence_and_the_progress_of_warming_are_shown(registry, metrics):
+    nothing = {"a": float("nan")}
+    broker = Broker({"p": [row(0, 0, {"a": 1.0}), row(1, 1, nothing), row(0, 0, {"a": 1.0}, system="new")]})
+    runner = Runner(ListSource(broker), Pipeline(FakeMonitor), [], ListRejects(broker), observers=[metrics])
+    runner.run()
+    metrics._look(runner)
+    seen = scrape(registry)
+    assert (seen["tocsin_silences_total"], seen["tocsin_variables_silent"]) == (1, 1)
+    assert seen["tocsin_systems_warming"] == 1
+    assert seen["tocsin_warmup_progress_ratio"] == 0.5
+    assert seen["tocsin_detectors_warming{detector=level}"] == 2
 
 
 def get(server: WebServer, path: str) -> tuple[int, str, str]:

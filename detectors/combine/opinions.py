@@ -45,6 +45,8 @@ class Opinions:
     ) -> None:
         self.inside = [d.name for d in detectors if d.per_variable]
         columns = [(d, member) for d in detectors for member in d.members]
+        self._variables = variables
+        self._owners = [d.name for d, _ in columns]
         votes = np.array([d.name in voters for d, _ in columns], dtype=np.bool_)
         self._voting, self._silent = np.flatnonzero(votes), np.flatnonzero(~votes)
         names = [f"{d.name}.{member}" for d, member in columns]
@@ -78,11 +80,18 @@ class Opinions:
         self._trust(judged, rowwise, rows)
         return self._cut(judged, scores)
 
+    @property
+    def rows_judged(self) -> dict[str, int]:
+        """Rows that each detector has judged; of one without a row-wise member, those of the variable it knows best."""
+        best = self._inside.ages.reshape(len(self.inside), self._variables).max(axis=1, initial=0)
+        rows = self._rows.ages[: len(self._owners)]
+        return dict(zip([*self.inside, *self._owners], [*best.tolist(), *rows.tolist()], strict=True))
+
     def ages(self, later: Rows) -> tuple[IntArray, IntArray]:
         """Rows that each row-wise member (M + N,), those with a vote first, and each scorer inside a variable (K, D)
         had judged, as it was before the later ones of the rows that were collected last."""
         members = self._rows.ages[np.concatenate([self._voting, self._silent])] - later.quorum.sum()
-        inside = self._inside.ages.reshape(len(self.inside), -1) - later.present.sum(axis=0)
+        inside = self._inside.ages.reshape(len(self.inside), self._variables) - later.present.sum(axis=0)
         return members, inside
 
     def _trust(self, judged: FloatArray, rowwise: FloatArray, rows: Rows) -> None:
