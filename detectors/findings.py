@@ -109,6 +109,7 @@ class Silence:
     since: int  # ns, their last reading before (the earliest, of several)
     usual_gap_rows: float  # how many rows they were usually missing between two readings
     state: Literal["silent", "back"]
+    reason: Literal["missing", "stalled"] = "missing"  # stalled: counters that are there and do not rise
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,11 +99,12 @@ class SilenceRecord(msgspec.Struct, tag_field="kind", tag="silence", kw_only=Tru
     system: str
     ts: Time
     state: str  # silent | back
+    reason: str  # missing | stalled: a counter that is there and does not rise
     entity: str | None  # None: too little of the system is there to judge its rows, or there is enough again
     variable: str | None  # the one, if it is one
     variables: list[str]
-    since: Time  # their last reading before
-    usual_gap_rows: float  # rows that they were usually missing between two readings
+    since: Time  # their last reading before, or last rise
+    usual_gap_rows: float  # rows that they were usually missing between two readings, or at rest between two rises
 
 
 FindingRecord: TypeAlias = VerdictRecord | TriggerRecord | IncidentRecord | SilenceRecord
@@ -144,10 +145,11 @@ def trigger_record(trigger: Trigger, *, system: str, ts: Time, incident_id: str 
 def silence_record(silence: Silence, *, system: str, format_time: Callable[[int], Time]) -> SilenceRecord:
     names = list(silence.variables)
     return SilenceRecord(
-        id=content_id("silence", system, silence.time, silence.entity or "", silence.state),
+        id=content_id("silence", system, silence.time, silence.entity or "", silence.state, silence.reason),
         system=system,
         ts=format_time(silence.time),
         state=silence.state,
+        reason=silence.reason,
         entity=silence.entity,
         variable=names[0] if silence.entity is not None and len(names) == 1 else None,
         variables=names,

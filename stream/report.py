@@ -93,7 +93,7 @@ class Report(Observer):
                 where = f" in {record.system}" if len(self.systems) > 1 else ""
                 at, since = (moment(self._ns(time), self._style()) for time in (record.ts, record.since))
                 named = self._paint(silent_ones(record), "bold", "yellow")
-                usual = f"nothing since {since}, {cadence(record.usual_gap_rows)} until then"
+                usual = f"nothing since {since}, {cadence(record)} until then"
                 print(f"{self._paint('◌', 'yellow')} {at}  {named}{where}  {self._paint(usual, 'dim')}", file=self._out)
 
     def _incident(self, record: IncidentRecord) -> None:
@@ -234,17 +234,16 @@ def silent_ones(record: SilenceRecord) -> str:
     """Who is silent, in a few words."""
     if record.entity is None:
         return f"too little is there to judge: {listed(record.variables)} silent"
+    what = "is silent" if record.reason == "missing" else "stopped rising"
     if record.variable is not None:
-        return f"{record.variable} is silent"
-    return f"{record.entity} is silent ({count(len(record.variables), 'variable')})"
+        return f"{record.variable} {what}"
+    return f"{record.entity} {what} ({count(len(record.variables), 'variable')})"
 
 
-def cadence(gap_rows: float) -> str:
-    """
-    >>> cadence(0.0), cadence(59.2)
-    ('there every row', 'there at least every 60th row')
-    """
-    return "there every row" if round(gap_rows) == 0 else f"there at least every {round(gap_rows) + 1}th row"
+def cadence(record: SilenceRecord) -> str:
+    """How often they were there, or rose."""
+    what, rows = "there" if record.reason == "missing" else "a rise", round(record.usual_gap_rows) + 1
+    return f"{what} every row" if rows == 1 else f"{what} at least once in {rows:,} rows"
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:

@@ -95,9 +95,9 @@ def test_what_comes_at_random_is_no_silence(share: float) -> None:
 
 def test_a_variable_seen_too_seldom_is_no_regular_one() -> None:
     x = there(200)
-    x[19:, 4] = np.nan
+    x[49:, 4] = np.nan
     assert silences(x) == []
-    assert told(silences(x, SilenceSettings(regular_readings=19)))[0][0] == 19 + 10
+    assert told(silences(x, SilenceSettings(regular_readings=49)))[0][0] == 49 + 10
 
 
 def test_a_silence_that_recurs_is_told_a_few_times_and_is_usual_then() -> None:
@@ -113,6 +113,36 @@ def test_a_rare_outage_is_told_again_days_later() -> None:
     assert [s.row for s in silences(x) if s.state == "silent"] == [1_010, 8_010]
 
 
+def counting(rows: int = 600) -> FloatArray:
+    """The last variable counts, three a row; the one before it, too, once in five rows."""
+    rng, x = np.random.default_rng(5), there(rows)
+    x[:, 4] = np.cumsum(rng.poisson(3.0, rows))
+    x[:, 3] = np.cumsum(rng.random(rows) < 0.25)
+    return x
+
+
+def test_a_counter_that_stops_rising_has_stalled() -> None:
+    x = counting()
+    x[400:450, 4] = x[399, 4]
+    found = [s for s in silences(x) if s.reason == "stalled"]
+    assert told(found) == [(410, "shipping", ("shipping",), "silent"), (450, "shipping", ("shipping",), "back")]
+    assert found[0].since == 399 * MINUTE and found[0].usual_gap_rows < 3
+    assert silences(counting()) == []
+
+
+def test_a_counter_that_is_missing_or_starts_anew_has_not_stalled() -> None:
+    x = counting()
+    x[400:450, 4] = np.nan
+    x[500:, 4] -= x[500, 4]
+    assert {s.reason for s in silences(x)} == {"missing"}
+
+
+def test_what_proves_to_be_no_counter_cannot_stall() -> None:
+    x = there(700)
+    x[:, 4] = np.concatenate([np.arange(300.0), 300 - np.arange(300.0), np.zeros(100)])
+    assert silences(x) == []
+
+
 class SlowSilence:
     """One variable, by the words of the module."""
 
@@ -124,7 +154,7 @@ class SlowSilence:
         limit = max(10.0, 3.0 * sorted(self.gaps)[-2])
         if not is_there:
             self.missing += 1
-            if self.is_silent or self.readings < 20 or self.missing <= limit:
+            if self.is_silent or self.readings < 50 or self.missing <= limit:
                 return ""
             self.is_silent = True
             return "silent"
@@ -146,7 +176,8 @@ def test_equals_its_slow_twin() -> None:
 
 
 def outages() -> FloatArray:
-    x = there(1_300)
+    x = counting(1_300)
+    x[700:760, 4] = x[699, 4]
     x[300:350, 2:4], x[500:620, :4], x[1_200:, 0] = np.nan, np.nan, np.nan
     return x
 
@@ -164,7 +195,7 @@ def watch(x: FloatArray, rows: int, settings: MonitorSettings = VOTE_ONLY) -> li
 
 def test_any_cut_and_a_restore_give_the_same_silences() -> None:
     whole = watch(outages(), 2_000)[0].silences
-    assert len(whole) == 5
+    assert len(whole) == 7 and {s.reason for s in whole} == {"missing", "stalled"}
     for rows in (7, 101):
         assert [s for found in watch(outages(), rows) for s in found.silences] == whole
 
