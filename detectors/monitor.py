@@ -144,7 +144,7 @@ class Monitor:
     def _rooms(self) -> dict[str, Any]:
         detectors = {f"detectors/{detector.name}": detector for detector in self._detectors}
         own = {"intake": self._intake, "silence": self._silences, "vote": self._vote, "pending": self._pending}
-        return {**own, "causes": self._causes, **detectors}
+        return {**own, "what_if": self._counterfactuals, "causes": self._causes, **detectors}
 
 
 def _joined(block: Block, found: list[Findings], variables: int) -> Findings:

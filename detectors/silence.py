@@ -149,10 +149,16 @@ def _follow(
     missing; a counter's value is its step, and that of its reset is not present.
     """
     raw, values, present, renewed, quorum = cells
+    counts, gaps, last, _ = state
     found, variables = 0, raw.shape[1]
     for t in range(raw.shape[0]):
         for j in range(variables):
-            found += _ask(t, j, abs(raw[t, j]) < LARGEST, times, state, limits, out)
+            there = abs(raw[t, j]) < LARGEST
+            if there and counts[1, j] == 0 and gaps[0, j] == 0.0:  # as nearly always: it never stays away
+                counts[0, j] += 1
+                last[j] = times[t]
+            else:
+                found += _ask(t, j, there, times, state, limits, out)
         found += _ask(t, variables, quorum[t], times, state, limits, out)
         for j in range(variables):
             if renewed[t, j]:  # it became a counter, or is none after all
@@ -203,7 +209,12 @@ def _forget(j: int, state: Memory) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _remember(gaps: FloatArray, j: int, gap: float) -> None:
-    """One more gap of variable j among the two largest of late."""
+    """One more gap of variable j among the two largest of late; half a row is none."""
     first, second = FADING * gaps[0, j], FADING * gaps[1, j]
-    gaps[0, j] = max(first, gap)
-    gaps[1, j] = max(second, min(first, gap))
+    gaps[0, j] = _whole(max(first, gap))
+    gaps[1, j] = _whole(max(second, min(first, gap)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _whole(gap: float) -> float:
+    return gap if gap > 0.5 else 0.0

@@ -97,7 +97,7 @@ def test_one_variable_off_is_named_alone_and_three_together() -> None:
     assert len(together.changes) > 1 and "no single reading" in together.note
 
 
-def test_only_rows_that_open_an_excursion_are_asked_and_none_if_told_so() -> None:
+def test_only_rows_that_open_a_run_are_asked_and_none_if_told_so() -> None:
     verdicts = {v.row: v for v in told(watch(series())[1])}
     assert 1_503 in verdicts and verdicts[1_503].counterfactual is None
     for off in (

@@ -27,7 +27,7 @@ Rescore: TypeAlias = Callable[[Mapping[str, float]], float]  # readings by varia
 
 @dataclass(frozen=True, slots=True)
 class CounterfactualSettings:
-    """opening_rows: so many first rows of each excursion over the line get a counterfactual; 0: none does.
+    """opening_rows: so many first rows of each run over the line get a counterfactual; 0: none does.
 
     variables: the most that are changed together.
     """

@@ -25,8 +25,7 @@ class Judgement:
 
     decisions: by rule, the rule in force first; the others were asked on rows with a verdict only.
     scores: (T,) what the verdict was made of. published: (T,) the smoothed score. lines: (T,) what the combined score
-    was held against. places: (T,) in an excursion over the line, from 1; 0 in none. guilt: (T, D). weights: (T,) for
-    learning. normal: (T,) judged, and to be learned in full.
+    was held against. guilt: (T, D). weights: (T,) for learning. normal: (T,) judged, and to be learned in full.
     """
 
     collected: Collected
@@ -35,7 +34,6 @@ class Judgement:
     published: FloatArray
     verdicts: BoolArray
     lines: FloatArray
-    places: IntArray
     guilt: FloatArray
     weights: FloatArray
     normal: BoolArray
@@ -76,7 +74,7 @@ class Vote:
         guilt = self._attribution.guilt(collected.raw, places)
         normal = judged & (weights == 1.0)
         decisions = {self._rule.name: decision, **beside}
-        return Judgement(collected, decisions, over, published, verdicts, lines, places, guilt, weights, normal)
+        return Judgement(collected, decisions, over, published, verdicts, lines, guilt, weights, normal)
 
     def state(self) -> State:
         return {

@@ -5,7 +5,7 @@ at the segment's end), what scoring moves is small and kept from before (their c
 is on record. Only the detectors that vote on whole rows are asked again.
 
 A row scored again costs about as much as a row does (up to 200 us at D = 38 on a busy core), and a counterfactual takes
-10 to 20 of them: only the rows that open an excursion over the line get one. There is none by a rule that polls
+10 to 20 of them: only the rows that open a run over the line get one. There is none by a rule that polls
 correlated variables, whose memory cannot be put back, and none with a voter that is not Rewindable.
 """
 
@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from detectors.block import Rows, State
+import numpy as np
+
+from detectors.block import BoolArray, Rows, State
 from detectors.combine.counterfactual import Rescore, nearest_quiet
 from detectors.combine.opinions import Opinions
 from detectors.combine.rules import OF_MEMBERS, AnyOf, Majority, Weighted
@@ -41,6 +43,7 @@ class Counterfactuals:
         can = rule in OF_MEMBERS and len(voters) == len(self._voters) and self._settings.opening_rows > 0
         self._rule = OF_MEMBERS[rule]() if can else None
         self._before: dict[int, State] = {}  # carries of the voters, before the newest rows
+        self._run = 0  # rows over the line in succession, up to the newest
 
     def remember(self) -> None:
         """To be called before rows are scored."""
@@ -48,20 +51,37 @@ class Counterfactuals:
             self._before = self._carries()
 
     def add(self, verdicts: list[Verdict], rows: Rows, scores: Sequence[Scores], judged: Judgement) -> list[Verdict]:
-        """The verdicts on rows that were just scored; those that open an excursion get a counterfactual."""
-        if self._rule is None or not verdicts:
+        """The verdicts on rows that were just scored; those that open a run over the line get a counterfactual."""
+        opening = self._opening(judged.verdicts)
+        if self._rule is None or not any(opening):
             return verdicts
         after = self._carries()
-        told = [self._told(self._rule, verdict, rows, scores, judged) for verdict in verdicts]
+        told = [
+            self._told(self._rule, verdict, rows, scores, judged) if is_opening else verdict
+            for verdict, is_opening in zip(verdicts, opening, strict=True)
+        ]
         self._put_back(after)
         return told
+
+    def _opening(self, over: BoolArray) -> list[bool]:
+        """Of each row with a verdict, whether it is one of the first in its run over the line."""
+        found = []
+        for is_over in over.tolist() if over.any() or self._run else ():
+            self._run = self._run + 1 if is_over else 0
+            if is_over:
+                found.append(self._run <= self._settings.opening_rows)
+        return found
+
+    def state(self) -> State:
+        return {"run": np.array(self._run)}
+
+    def load_state(self, state: State) -> None:
+        self._run = int(state["run"])
 
     def _told(
         self, rule: OfMembers, verdict: Verdict, rows: Rows, scores: Sequence[Scores], judged: Judgement
     ) -> Verdict:
         t = verdict.row - rows.first
-        if judged.places[t] > self._settings.opening_rows:
-            return verdict
         rescore = self._rescorer(rule, t, rows, scores, judged)
         variables = self._settings.variables
         found = nearest_quiet(verdict.contributions, verdict.score, rescore, variables=variables)
