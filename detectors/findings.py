@@ -8,13 +8,22 @@ from detectors.block import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One detector's opinion in a verdict. variable is None for a detector that judges the whole row."""
+    """One detector's opinion in a verdict. variable is None for a detector that judges the whole row.
+
+    score: 1.0 is the line: for a whole row the verdict's own line, inside a variable the detector's.
+    state: warming until the detector has judged as many rows as it needs; muted is told, and never counts.
+    rows, needed: how many it had judged, at most needed, and how many it needs.
+    uncut: what it said of the whole row before the row's fresh evidence bounded it.
+    """
 
     detector: str
     variable: str | None
-    score: float  # 1.0 is the line
+    score: float
     vote: bool
     state: Literal["warming", "ready", "muted"]
+    rows: int
+    needed: int
+    uncut: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +40,30 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """A correlated variable that was asked (RoLA), with its correlation and whether it agreed."""
+    """A correlated variable that was asked (RoLA), with its strongest correlation, whether it agreed, and who asked."""
 
     variable: str
     correlation: float
     agreed: bool
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A variable's reading, and another one in its place."""
+
+    variable: str
+    actual: float
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counterfactual:
+    """The nearest readings that would have kept a row quiet, all else as it was; no changes: none were found."""
+
+    changes: tuple[Change, ...]
+    score: float  # the row's with the changes, at most 1.0; without any that would do, the verdict's
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +77,10 @@ class Verdict:
     contributions: tuple[Contribution, ...]  # largest share first
     polled: tuple[Polled, ...]
     rules: dict[str, bool]  # what each rule would have said: weighted, majority, polling
-    line: float = 1.0  # what the score was held against, in units of the undamped line
+    rule: str = "weighted"  # the one that decided
+    line: float = 1.0  # what the rule's score was held against, in units of the undamped line
     alerts_per_1000_rows: float = 0.0  # excursions over the line that began so far, this one included
+    counterfactual: Counterfactual | None = None  # None: not asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +110,24 @@ class Trigger:
     statistic: float
     threshold: float
     calibrated: bool  # False while the threshold is a prior, for want of quiet rows
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Variables that were there regularly stay away, or are back; those of one entity in one row are one silence.
+
+    entity: None for the system as a whole, of which too little was there to judge its rows; variables: those that fell
+    silent, or came back, in this row, which may then be none.
+    """
+
+    time: int  # ns, of the row at which they had been missing for too long, or were back
+    row: int
+    entity: str | None
+    variables: tuple[str, ...]
+    since: int  # ns, their last reading before (the earliest, of several)
+    usual_gap_rows: float  # how many rows they were usually missing between two readings
+    state: Literal["silent", "back"]
+    reason: Literal["missing", "stalled"] = "missing"  # stalled: counters that are there and do not rise
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +217,4 @@ class Findings:
     details: list[Verdict] = field(default_factory=list)
     triggers: list[Trigger] = field(default_factory=list)
     rankings: list[Ranking] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)

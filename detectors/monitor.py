@@ -1,9 +1,10 @@
 """One system, row by row: from values to verdicts, triggers and causes. Here is the order of the rooms, nothing else.
 
 intake     one policy for missing readings and counters                     detectors.intake
+silence    who was there regularly, and stays away                          detectors.silence
 detectors  score the rows against what they knew at the segment's start     detectors.online
 vote       one scale, one decision, the line, the learning guard            detectors.combine
-report     who voted what, and what was expected                            detectors.combine.report
+report     who voted what, what was expected, and what would have been quiet   detectors.combine.report
 causes     triggers, and ranked causes after them                           detectors.causes
 learning   at the segment's end, each row with the weight the vote left it  detectors.segments
 """
@@ -18,11 +19,14 @@ from detectors.causes.causes import Causes
 from detectors.causes.graph import CausalGraph
 from detectors.combine.report import Reporter
 from detectors.combine.vote import Vote
+from detectors.combine.what_if import Counterfactuals
 from detectors.findings import Findings, Ranking, Standing, Trigger
 from detectors.intake import Intake
 from detectors.online.registry import build
 from detectors.segments import Pending, cut
 from detectors.settings import MonitorSettings, team
+from detectors.silence import Silences
+from detectors.warmup import WarmUp
 
 
 class Monitor:
@@ -51,11 +55,11 @@ class Monitor:
             raise ValueError(f"variables must be one or more different names, got {list(self.variables)}")
         count = len(self.variables)
         self._intake = Intake(count, settings.intake)
+        self._silences = Silences(self.variables, settings.silence, gap_rows=settings.intake.gap_rows)
         self._detectors = build(team(settings).detectors, count, settings.detectors, seed=seed)
         self._vote = Vote(self.variables, self._detectors, settings)
-        self._reporter = Reporter(
-            self.variables, self._vote.opinions, self._vote.drift, young_rows=settings.calibration.young_rows
-        )
+        self._reporter = Reporter(self.variables, self._vote.opinions, young_rows=settings.calibration.young_rows)
+        self._counterfactuals = Counterfactuals(self.variables, self._detectors, self._vote.opinions, settings)
         self._causes = Causes(self.variables, settings.causes, graph=graph, seed=seed)
         self._pending = Pending(count)
         self._rows = 0
@@ -71,6 +75,13 @@ class Monitor:
         return min(self._rows, self.settings.warmup_rows), self.settings.warmup_rows
 
     @property
+    def warm_up(self) -> WarmUp:
+        """The same, and how far each detector is."""
+        needed = self.settings.calibration.young_rows
+        judged = self._vote.opinions.rows_judged
+        return WarmUp(*self.warming, {name: (min(rows, needed), needed) for name, rows in judged.items()})
+
+    @property
     def is_warm(self) -> bool:
         return self._rows >= self.settings.warmup_rows
 
@@ -78,6 +89,11 @@ class Monitor:
     def standing(self) -> Standing:
         """Which detectors have lost their vote, and how the line stands."""
         return self._vote.standing()
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Variables that were there regularly, and stay away."""
+        return self._silences.silent
 
     def step(self, block: Block) -> Findings:
         """Findings for exactly the block's rows. ValueError if the block has other than D variables."""
@@ -89,9 +105,12 @@ class Monitor:
     def _piece(self, block: Block) -> Findings:
         """Rows of one segment."""
         rows = self._intake.read(block.values)
+        silences = self._silences.follow(block, rows)
+        self._counterfactuals.remember()
         opinions = [detector.score(rows) for detector in self._detectors]
         judged = self._vote.judge(rows, opinions)
         details = self._reporter.report(block, rows, opinions, judged)
+        details = self._counterfactuals.add(details, rows, opinions, judged)
         triggers: list[Trigger] = []
         rankings: list[Ranking] = []
         if self.settings.causes.enabled:
@@ -104,7 +123,15 @@ class Monitor:
             self._vote.close(rows.first + len(rows))
         self._rows += len(block)
         return Findings(
-            block.times, judged.published, judged.verdicts, judged.guilt, judged.normal, details, triggers, rankings
+            block.times,
+            judged.published,
+            judged.verdicts,
+            judged.guilt,
+            judged.normal,
+            details,
+            triggers,
+            rankings,
+            silences,
         )
 
     def state(self) -> State:
@@ -122,8 +149,8 @@ class Monitor:
 
     def _rooms(self) -> dict[str, Any]:
         detectors = {f"detectors/{detector.name}": detector for detector in self._detectors}
-        own = {"intake": self._intake, "vote": self._vote, "pending": self._pending, "causes": self._causes}
-        return {**own, **detectors}
+        own = {"intake": self._intake, "silence": self._silences, "vote": self._vote, "pending": self._pending}
+        return {**own, "what_if": self._counterfactuals, "causes": self._causes, **detectors}
 
 
 def _joined(block: Block, found: list[Findings], variables: int) -> Findings:
@@ -142,4 +169,5 @@ def _joined(block: Block, found: list[Findings], variables: int) -> Findings:
         [verdict for f in found for verdict in f.details],
         [trigger for f in found for trigger in f.triggers],
         [ranking for f in found for ranking in f.rankings],
+        [silence for f in found for silence in f.silences],
     )

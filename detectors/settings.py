@@ -11,6 +11,7 @@ from typing import Literal
 from detectors.causes.settings import CausesSettings
 from detectors.combine.attribution import AttributionSettings
 from detectors.combine.calibration import CalibrationSettings
+from detectors.combine.counterfactual import CounterfactualSettings
 from detectors.combine.drift import DriftSettings
 from detectors.combine.evidence import EvidenceSettings
 from detectors.combine.guard import GuardSettings
@@ -20,6 +21,7 @@ from detectors.combine.polling import PollingSettings
 from detectors.combine.rules import RULES
 from detectors.intake import IntakeSettings
 from detectors.online.registry import DetectorSettings, known_detectors, members_of
+from detectors.silence import SilenceSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class MonitorSettings:
     other_rules: bool = True
     detectors: DetectorSettings = field(default_factory=DetectorSettings)
     intake: IntakeSettings = field(default_factory=IntakeSettings)
+    silence: SilenceSettings = field(default_factory=SilenceSettings)
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)
     line: LineSettings = field(default_factory=LineSettings)
@@ -82,6 +85,7 @@ class MonitorSettings:
     muting: MutingSettings = field(default_factory=MutingSettings)
     polling: PollingSettings = field(default_factory=PollingSettings)
     attribution: AttributionSettings = field(default_factory=AttributionSettings)
+    counterfactual: CounterfactualSettings = field(default_factory=CounterfactualSettings)
     causes: CausesSettings = field(default_factory=CausesSettings)
 
     def __post_init__(self) -> None:

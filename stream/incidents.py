@@ -1,4 +1,4 @@
-"""Incidents of one system: opened by the first verdict or trigger, resolved once it is quiet.
+"""Incidents of one system: opened by the first verdict or trigger, resolved once it is quiet. Silences pass through.
 
 Causes that are still being worked out then revise the resolved incident, until they are settled or another one opens.
 What opens again within the cooldown is the same incident. :mod:`stream.paging` decides which of them page.
@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from detectors.block import IntArray
-from detectors.findings import Findings, Ranking, Trigger, Verdict
+from detectors.findings import Findings, Ranking, Silence, Trigger, Verdict
 from stream.event_time import NS_PER
 from stream.paging import Page, Paging
 from stream.records import (
@@ -23,12 +23,13 @@ from stream.records import (
     Time,
     content_id,
     ranking_fields,
+    silence_record,
     trigger_record,
     verdict_record,
 )
 from stream.settings import IncidentSettings
 
-Event = Verdict | Trigger | Ranking
+Event = Verdict | Trigger | Ranking | Silence
 
 
 class Fired(msgspec.Struct):
@@ -127,6 +128,8 @@ class Incidents:
                 records.extend(self._verdict(event, place, int(offsets[place]), opinions.get(int(event.time))))
             elif isinstance(event, Trigger):
                 records.extend(self._trigger(event, place))
+            elif isinstance(event, Silence):
+                records.append(silence_record(event, system=self._system, format_time=self._format))
             else:
                 records.extend(self._ranking(event))
         self._settle(len(findings.times), findings.times, records)
@@ -146,7 +149,12 @@ class Incidents:
     def _events(self, findings: Findings) -> list[tuple[int, Event | None]]:
         """(place in the block, what happened there) in order; None is a long silence before the row."""
         found: list[tuple[int, int, Event | None]] = [(place, 0, None) for place in self._silences(findings.times)]
-        kinds: tuple[Sequence[Event], ...] = (findings.triggers, findings.details, findings.rankings)
+        kinds: tuple[Sequence[Event], ...] = (
+            findings.triggers,
+            findings.details,
+            findings.rankings,
+            findings.silences,
+        )
         for order, events in enumerate(kinds, start=1):
             for event in events:
                 place = int(np.searchsorted(findings.times, event.time))

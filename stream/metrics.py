@@ -3,6 +3,7 @@
 Each failure counter stands beside its attempts, and everything starts at 0, so that a rate is right from the start.
 """
 
+from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -12,11 +13,12 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from detectors.findings import Standing
+from detectors.online.registry import DETECTORS
 from stream.clock import Clock, SystemClock
 from stream.decode import REASONS
 from stream.errors import DependencyError
 from stream.pipeline import Outcome
-from stream.records import IncidentRecord, TriggerRecord, VerdictRecord
+from stream.records import IncidentRecord, SilenceRecord, TriggerRecord, VerdictRecord
 from stream.runner import Observer, Runner
 from stream.snapshot_store import Saved, Snapshot
 from stream.sources.protocol import Batch
@@ -24,7 +26,7 @@ from stream.sources.protocol import Batch
 OPERATIONS = ("read", "restore", "start", "write", "flush", "repeat", "snapshot", "commit")
 DURATIONS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 SCORES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
-LAG_EVERY_S = 1.0
+LOOK_EVERY_S = 1.0
 Count: TypeAlias = Callable[[], int | Mapping[str, int]]  # so many; or so many of each reason
 
 
@@ -44,7 +46,7 @@ class Metrics(Observer):
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._lag_at = -LAG_EVERY_S
+        self._looked_at = -LOOK_EVERY_S
         self._sizes: dict[str, int] = {}  # of each partition's newest snapshot
         self._counted: dict[str, dict[Counter, str]] = {}  # each system's incident that was counted last in each way
         Info("tocsin_build", "The running version.", registry=registry).info({"version": version})
@@ -66,10 +68,18 @@ class Metrics(Observer):
         self.partitions = gauge("tocsin_partitions", "Partitions assigned to this process.")
         self.systems = gauge("tocsin_systems", "Systems known to this process.")
         self.warming = gauge("tocsin_systems_warming", "Systems that cannot give a verdict yet.")
+        text = "Rows seen of rows needed for a verdict, by the system that has seen least; 1 once all are done."
+        self.warm_up = gauge("tocsin_warmup_progress_ratio", text)
+        text = "Systems in which a detector is still warming, so that its scores are held down."
+        self.detectors_warming = gauge("tocsin_detectors_warming", text, ["detector"])
+        for name in DETECTORS:
+            self.detectors_warming.labels(name)
+        self.silent = gauge("tocsin_variables_silent", "Variables that were there regularly, and stay away.")
 
     def _define_findings(self, registry: CollectorRegistry) -> None:
         counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         self.verdicts = counter("tocsin_verdicts", "Rows judged anomalous.")
+        self.silences = counter("tocsin_silences", "Entities, or whole systems, that fell silent.")
         self.triggers = counter("tocsin_triggers", "Changes of state that start an analysis.")
         self.opened = counter("tocsin_incidents_opened", "Incidents opened.")
         self.resolved = counter("tocsin_incidents_resolved", "Incidents resolved.")
@@ -126,6 +136,8 @@ class Metrics(Observer):
             self.verdicts.inc()
         elif isinstance(record, TriggerRecord):
             self.triggers.inc()
+        elif isinstance(record, SilenceRecord):
+            self.silences.inc(record.state == "silent")
         elif isinstance(record, IncidentRecord):
             self._count_incident(record)
 
@@ -164,12 +176,22 @@ class Metrics(Observer):
         self.warming.set(runner.pipeline.warming)
         self.partitions.set(len(runner.partitions))
         self.snapshot_bytes.set(sum(size for name, size in self._sizes.items() if name in runner.partitions))
-        if self._clock.monotonic() - self._lag_at >= LAG_EVERY_S:
-            self._lag_at = self._clock.monotonic()
-            self._stand(list(runner.pipeline.standings().values()))
-            self.lag.clear()
-            for partition, count in runner.source.lag().items():
-                self.lag.labels(partition).set(count)
+        if self._clock.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = self._clock.monotonic()
+            self._look(runner)
+
+    def _look(self, runner: Runner) -> None:
+        """What takes a look at every partition or system."""
+        self._stand(list(runner.pipeline.standings().values()))
+        self.lag.clear()
+        for partition, count in runner.source.lag().items():
+            self.lag.labels(partition).set(count)
+        warm_ups = runner.pipeline.warm_ups().values()
+        self.warm_up.set(min((progress.rows / progress.needed for progress in warm_ups), default=1.0))
+        warming = Counts(name for progress in warm_ups for name in progress.warming)
+        for name in {*DETECTORS, *warming}:
+            self.detectors_warming.labels(name).set(warming[name])
+        self.silent.set(sum(map(len, runner.pipeline.silent().values())))
 
     def _stand(self, standings: Sequence[Standing]) -> None:
         self.muted.set(sum(len(standing.muted) for standing in standings))

@@ -8,6 +8,7 @@ import numpy as np
 
 from detectors.block import Block, BoolArray, FloatArray, IntArray, State, nested, part
 from detectors.findings import Findings, Standing
+from detectors.warmup import WarmUp
 from stream.align import Aligned, Aligner
 from stream.errors import StateError
 from stream.event_time import to_text
@@ -25,6 +26,12 @@ class SystemMonitor(Protocol):
 
     @property
     def standing(self) -> Standing: ...
+
+    @property
+    def warm_up(self) -> WarmUp: ...
+
+    @property
+    def silent(self) -> tuple[str, ...]: ...
 
     def step(self, block: Block) -> Findings: ...
 
@@ -193,6 +200,20 @@ class Pipeline:
         """System -> how its vote stands; those without a row yet are left out."""
         monitors = {name: system.monitor for (_, name), system in self._systems.items()}
         return {name: monitor.standing for name, monitor in monitors.items() if monitor is not None}
+
+    def warm_ups(self) -> dict[str, WarmUp]:
+        """The systems that have a row, or parts of one, and are not done with warming."""
+        found = {}
+        for (_, name), system in self._systems.items():
+            progress = WarmUp(0, 1, {}) if system.monitor is None else system.monitor.warm_up
+            if not progress.is_over:
+                found[name] = progress
+        return found
+
+    def silent(self) -> dict[str, tuple[str, ...]]:
+        """The variables that stay away, of each system that has any."""
+        monitors = {name: system.monitor for (_, name), system in self._systems.items()}
+        return {name: monitor.silent for name, monitor in monitors.items() if monitor is not None and monitor.silent}
 
     def partitions(self) -> set[str]:
         return {partition for partition, _ in self._systems}

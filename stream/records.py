@@ -1,17 +1,17 @@
-"""What leaves tocsin: verdicts, triggers and incidents as JSON documents (msgspec structs), with ids that are hashes of
-what they identify, so that a repeat is recognised downstream."""
+"""What leaves tocsin: verdicts, triggers, incidents and silences as JSON documents (msgspec structs), with ids that are
+hashes of what they identify, so that a repeat is recognised downstream."""
 
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 
 from detectors.causes.graph import entity_of
-from detectors.findings import Cause, Edge, Ranking, Trigger, Verdict
+from detectors.findings import Cause, Edge, Ranking, Silence, Trigger, Verdict
 
 SCHEMA_VERSION = 1
 
@@ -43,8 +43,10 @@ class VerdictRecord(msgspec.Struct, tag_field="kind", tag="verdict", kw_only=Tru
     contributions: list[dict[str, Any]]
     polled: list[dict[str, Any]]
     rules: dict[str, bool]
-    line: float = 1.0  # what the score was held against, in units of the undamped line
+    rule: str = "weighted"  # the one that decided
+    line: float = 1.0  # what its score was held against, in units of the undamped line
     alerts_per_1000_rows: float = 0.0  # of this system so far
+    counterfactual: dict[str, Any] | None = None  # the nearest readings that would have kept the row quiet
     incident_id: str | None = None
     shadow: dict[str, float] = {}  # scores that had no vote: the autoencoder's, where it is known in time
     config_hash: str = ""
@@ -99,7 +101,23 @@ class IncidentRecord(msgspec.Struct, tag_field="kind", tag="incident", kw_only=T
         return self.paged_at is not None and not self.suppressed
 
 
-FindingRecord: TypeAlias = VerdictRecord | TriggerRecord | IncidentRecord
+class SilenceRecord(msgspec.Struct, tag_field="kind", tag="silence", kw_only=True):
+    """Variables that were there regularly stay away, or are back."""
+
+    id: str
+    schema_version: int = SCHEMA_VERSION
+    system: str
+    ts: Time
+    state: str  # silent | back
+    reason: str  # missing | stalled: a counter that is there and does not rise
+    entity: str | None  # None: too little of the system is there to judge its rows, or there is enough again
+    variable: str | None  # the one, if it is one
+    variables: list[str]
+    since: Time  # their last reading before, or last rise
+    usual_gap_rows: float  # rows that they were usually missing between two readings, or at rest between two rises
+
+
+FindingRecord: TypeAlias = VerdictRecord | TriggerRecord | IncidentRecord | SilenceRecord
 
 
 def verdict_record(verdict: Verdict, *, system: str, ts: Time, severity: str, **fields: Any) -> VerdictRecord:
@@ -114,8 +132,10 @@ def verdict_record(verdict: Verdict, *, system: str, ts: Time, severity: str, **
         contributions=plain(verdict.contributions),
         polled=plain(verdict.polled),
         rules=plain(verdict.rules),
+        rule=verdict.rule,
         line=plain(verdict.line),
         alerts_per_1000_rows=plain(verdict.alerts_per_1000_rows),
+        counterfactual=plain(verdict.counterfactual),
         **fields,
     )
 
@@ -130,6 +150,22 @@ def trigger_record(trigger: Trigger, *, system: str, ts: Time, incident_id: str 
         threshold=float(trigger.threshold),
         calibrated=bool(trigger.calibrated),
         incident_id=incident_id,
+    )
+
+
+def silence_record(silence: Silence, *, system: str, format_time: Callable[[int], Time]) -> SilenceRecord:
+    names = list(silence.variables)
+    return SilenceRecord(
+        id=content_id("silence", system, silence.time, silence.entity or "", silence.state, silence.reason),
+        system=system,
+        ts=format_time(silence.time),
+        state=silence.state,
+        reason=silence.reason,
+        entity=silence.entity,
+        variable=names[0] if silence.entity is not None and len(names) == 1 else None,
+        variables=names,
+        since=format_time(silence.since),
+        usual_gap_rows=round(silence.usual_gap_rows, 1),
     )
 
 

@@ -9,11 +9,12 @@ import msgspec
 
 from detectors.causes.confidence import UNKNOWN
 from detectors.findings import Standing
+from detectors.warmup import WarmUp
 from stream.console import Paint, apart, count, moment, number, span
 from stream.event_time import NS_PER, TimeStyle, from_number, from_text
-from stream.pipeline import Outcome
-from stream.records import IncidentRecord, Time, TriggerRecord, VerdictRecord, plain
-from stream.runner import Observer
+from stream.pipeline import Outcome, Pipeline
+from stream.records import IncidentRecord, SilenceRecord, Time, TriggerRecord, VerdictRecord, plain
+from stream.runner import Observer, Runner
 from stream.sources.protocol import Batch, Reject
 
 TOLD = 0.1  # the line's distance from 1.0 from which on it is told
@@ -43,6 +44,11 @@ class Report(Observer):
         self.incidents: dict[str, IncidentRecord] = {}
         self._unwritten: set[str] = set()
         self.background = {"scored": 0, "over": 0}
+        self.silences = 0
+        self._pipeline: Pipeline | None = None
+
+    def on_turn(self, runner: Runner) -> None:
+        self._pipeline = runner.pipeline
 
     def on_read(self, batch: Batch) -> None:
         self._count_rejects(batch.rejects)
@@ -63,6 +69,8 @@ class Report(Observer):
                 self._verdict(record)
             elif isinstance(record, TriggerRecord):
                 self.triggers += 1
+            elif isinstance(record, SilenceRecord):
+                self._silence(record)
             else:
                 self._incident(record)
 
@@ -79,6 +87,17 @@ class Report(Observer):
             name = contribution["variable"]
             if name not in told or record.score > told[name][0]:
                 told[name] = record.score, contribution
+
+    def _silence(self, record: SilenceRecord) -> None:
+        """A silence is written at once; that it is over is not worth a line."""
+        if record.state == "silent":
+            self.silences += 1
+            if self._out is not None:
+                where = f" in {record.system}" if len(self.systems) > 1 else ""
+                at, since = (moment(self._ns(time), self._style()) for time in (record.ts, record.since))
+                named = self._paint(silent_ones(record), "bold", "yellow")
+                usual = f"nothing since {since}, {cadence(record)} until then"
+                print(f"{self._paint('◌', 'yellow')} {at}  {named}{where}  {self._paint(usual, 'dim')}", file=self._out)
 
     def _incident(self, record: IncidentRecord) -> None:
         """An incident is written once it is over and its causes are settled, or the next one opens."""
@@ -160,6 +179,7 @@ class Report(Observer):
             lines.append(
                 "named as the cause: " + ", ".join(f"{name} ({times})" for name, times in self.causes.most_common(8))
             )
+        lines += self._left_open()
         if self.rejects:
             reasons = ", ".join(f"{times:,} {reason}" for reason, times in self.rejects.most_common())
             kept = f", kept in {dead_letters}" if dead_letters else ", not kept (--dead-letters PATH keeps them)"
@@ -183,6 +203,28 @@ class Report(Observer):
     def _days(self) -> float:
         return (self._times[1] - self._times[0]) / (86_400 * NS_PER["s"]) if self._times else 0.0
 
+    def _left_open(self) -> list[str]:
+        """What the end of the input cut short: silences and warming."""
+        silent = [name for names in self._silent().values() for name in names]
+        ended = f"; silent at the end: {listed(silent)}" if silent else ""
+        lines = [count(self.silences, "silence") + ended] if self.silences or silent else []
+        return lines + [line for name, warm_up in self._warm_ups().items() for line in self._warming(name, warm_up)]
+
+    def _warming(self, system: str, warm_up: WarmUp) -> list[str]:
+        where = f"{system}: " if len(self.systems) > 1 else ""
+        if warm_up.rows < warm_up.needed:
+            return [
+                f"{where}still warming: {warm_up.rows:,} of {count(warm_up.needed, 'row')} before the first verdict"
+            ]
+        progress = ", ".join(f"{name} {rows:,} of {needed:,}" for name, (rows, needed) in warm_up.warming.items())
+        return [f"{where}detectors still warming, so that their scores are held down: {progress} rows"]
+
+    def _silent(self) -> dict[str, tuple[str, ...]]:
+        return {} if self._pipeline is None else self._pipeline.silent()
+
+    def _warm_ups(self) -> dict[str, WarmUp]:
+        return {} if self._pipeline is None else self._pipeline.warm_ups()
+
     @property
     def causes(self) -> Counter[str]:
         """How many incidents, those for information aside, each entity is the first cause of."""
@@ -204,6 +246,9 @@ class Report(Observer):
             "pages": self._pages(),
             "pages_per_day": self._pages() / days if days >= 1 else None,
             "incidents": [msgspec.to_builtins(record) for record in self.incidents.values()],
+            "silences": self.silences,
+            "silent": {system: list(names) for system, names in self._silent().items()},
+            "warming": {system: plain(warm_up) for system, warm_up in self._warm_ups().items()},
             "rejects": dict(self.rejects),
             "dead_letters": dead_letters if self.rejects else None,
             "background": self.background,
@@ -225,6 +270,31 @@ def how_it_stands(system: str, standing: Standing) -> list[str]:
             f"{system}: the line stands at {number(standing.line)}, {number(rate)} alerts for 1,000 rows so far"
         )
     return lines
+
+
+def silent_ones(record: SilenceRecord) -> str:
+    """Who is silent, in a few words."""
+    if record.entity is None:
+        return f"too little is there to judge: {listed(record.variables)} silent"
+    what = "is silent" if record.reason == "missing" else "stopped rising"
+    if record.variable is not None:
+        return f"{record.variable} {what}"
+    return f"{record.entity} {what} ({count(len(record.variables), 'variable')})"
+
+
+def cadence(record: SilenceRecord) -> str:
+    """How often they were there, or rose."""
+    what, rows = "there" if record.reason == "missing" else "a rise", round(record.usual_gap_rows) + 1
+    return f"{what} every row" if rows == 1 else f"{what} at least once in {rows:,} rows"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """
+    >>> listed(["a", "b", "c"], most=2), listed([])
+    ('a, b and 1 more', 'nothing')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more if names else "nothing"
 
 
 def what_was_seen(record: IncidentRecord, told: dict[str, dict[str, Any]]) -> list[str]:

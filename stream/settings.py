@@ -158,7 +158,7 @@ class ConsumerSettings:
 class ProducerSettings:
     """Where findings are sent. Empty dead_letters: <group>.<topic>.dlq of each topic."""
 
-    verdicts: str = "anomaly.verdicts.v1"  # verdicts and triggers, key = system
+    verdicts: str = "anomaly.verdicts.v1"  # verdicts, triggers and silences, key = system
     incidents: str = "anomaly.incidents.v1"  # compacted, key = incident id
     dead_letters: str = ""
     compression: Literal["none", "gzip", "lz4"] = "lz4"

@@ -5,12 +5,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from detectors.block import Block, State
-from detectors.findings import Cause, Contribution, Findings, Ranking, Standing, Trigger, Verdict
+from detectors.findings import Cause, Contribution, Findings, Ranking, Silence, Standing, Trigger, Verdict
+from detectors.warmup import WarmUp
 from stream.errors import DependencyError
 from stream.pipeline import Pipeline
 from stream.records import FindingRecord
@@ -201,6 +202,7 @@ class FakeMonitor:
         self.variables = variables
         self._chain = b"\0" * 32
         self._rows = 0
+        self._is_there = True  # something, in the newest row
         self._opened = (-1, -1)  # row and time of the trigger of the episode that runs
 
     @property
@@ -210,6 +212,14 @@ class FakeMonitor:
     @property
     def standing(self) -> Standing:
         return Standing(("level",), 1.25, 2, 1000) if self._rows >= 2 else Standing()
+
+    @property
+    def warm_up(self) -> WarmUp:
+        return WarmUp(min(self._rows, 2), 2, {"level": (min(self._rows, 4), 4)})
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        return self.variables if self._rows and not self._is_there else ()
 
     def step(self, block: Block) -> Findings:
         largest = np.nan_to_num(block.values).max(axis=1)
@@ -222,6 +232,11 @@ class FakeMonitor:
 
     def _step(self, time: int, row: Any, findings: Findings) -> None:
         self._chain = hashlib.sha256(self._chain + row.tobytes()).digest()
+        is_there, was_there = bool(np.isfinite(row).any()), self._is_there
+        if is_there != was_there:
+            state: Literal["silent", "back"] = "back" if is_there else "silent"
+            findings.silences.append(Silence(time, self._rows, None, self.variables, time, 0.0, state))
+        self._is_there = is_there
         score = float(np.nan_to_num(row).max()) / 10
         if (score > 10 or np.nan_to_num(row).min() < -100) and self._opened[0] < 0:
             findings.triggers.append(Trigger(time, self._rows, "level", score, 10.0, True))
@@ -246,13 +261,13 @@ class FakeMonitor:
     def state(self) -> State:
         return {
             "chain": np.frombuffer(self._chain, dtype=np.uint8).copy(),
-            "numbers": np.array([self._rows, *self._opened]),
+            "numbers": np.array([self._rows, *self._opened, self._is_there]),
         }
 
     def load_state(self, state: State) -> None:
         self._chain = state["chain"].tobytes()
-        self._rows, *opened = (int(number) for number in state["numbers"])
-        self._opened = opened[0], opened[1]
+        self._rows, *opened, is_there = (int(number) for number in state["numbers"])
+        self._opened, self._is_there = (opened[0], opened[1]), bool(is_there)
 
 
 def row(

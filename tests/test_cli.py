@@ -182,6 +182,68 @@ def test_explain_draws_a_picture(recording, tmp_path, capsys):
     assert "the cause is likely db" in out
 
 
+def with_gaps(recording: Path, folder: Path) -> Path:
+    """The same recording; auth is silent from row 300 to 349, and for good from row 650 on."""
+    lines = recording.read_text().splitlines()
+    for place, line in enumerate(lines[1:], start=1):
+        if 300 <= place - 1 < 350 or place - 1 >= 650:
+            lines[place] = ",".join([*line.split(",")[:5], "", ""])
+    path = folder / "gaps.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_silences_are_records_of_their_own_and_lines_for_a_person(recording, tmp_path, capsys):
+    path = with_gaps(recording, tmp_path)
+    code, out, _ = run(capsys, "replay", path, "--findings", tmp_path / "F.jsonl")
+    found = [json.loads(line) for line in (tmp_path / "F.jsonl").read_text().splitlines()]
+    silences = [finding for finding in found if finding["kind"] == "silence"]
+    at = [((silence["ts"] - 1_700_000_000) // 60, silence["state"]) for silence in silences]
+    assert at == [(310, "silent"), (350, "back"), (660, "silent")]
+    first = silences[0]
+    assert (first["system"], first["entity"], first["variable"]) == ("gaps", "auth", None)
+    assert first["variables"] == ["auth.cpu", "auth.latency"]
+    assert (first["since"], first["usual_gap_rows"]) == (1_700_000_000 + 60 * 299, 0.0)
+    lines = [line for line in out.splitlines() if line.startswith("◌")]
+    assert code == 0 and len(lines) == 2
+    assert "auth is silent (2 variables)  nothing since 2023-11-15 03:12:20, there every row until then" in lines[0]
+    assert "2 silences; silent at the end: auth.cpu, auth.latency" in out
+    document = json.loads(run(capsys, "replay", path, "--output", "json")[1])
+    assert (document["silences"], document["silent"]) == (2, {"gaps": ["auth.cpu", "auth.latency"]})
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (30, "still warming: 30 of 50 rows before the first verdict"),
+        (80, "neighbours 80 of 100, autoregression 80 of 100, ewma 80 of 100 rows"),
+        (150, None),
+    ],
+)
+def test_a_replay_that_ends_while_warming_says_how_far_it_is(recording, tmp_path, capsys, rows, told):
+    path = tmp_path / "short.csv"
+    path.write_text("\n".join(recording.read_text().splitlines()[: rows + 1]) + "\n")
+    _, out, _ = run(capsys, "replay", path)
+    assert told in out if told else "warming" not in out
+    warming = json.loads(run(capsys, "replay", path, "--output", "json")[1])["warming"]
+    if told is None:
+        assert warming == {}
+    else:
+        assert (warming["short"]["rows"], warming["short"]["needed"]) == (min(rows, 50), 50)
+
+
+def test_explain_says_where_a_monitor_was_still_warming(recording, capsys):
+    said = {}
+    for row in (30, 80, 400):
+        words = "explain", recording, "--at", 1_700_000_000 + 60 * row
+        said[row] = run(capsys, *words)[1]
+        document = json.loads(run(capsys, *words, "--output", "json")[1])
+        assert (document["warming"] is None) == (row == 400)
+    assert "still warming then: 30 of 50 rows before the first verdict" in said[30]
+    assert "detectors still warming then: neighbours 80 of 100 rows" in said[80]
+    assert "warming" not in said[400]
+
+
 def test_explain_takes_a_graph(recording, tmp_path, capsys):
     (tmp_path / "graph.csv").write_text("cause,effect\ndb,web\n")
     words = "--at", 1_700_000_000 + 60 * FAULT, "--graph", tmp_path / "graph.csv", "--output", "json"

@@ -13,7 +13,7 @@ import pytest
 from detectors.block import FloatArray, State
 from detectors.intake import Intake, IntakeSettings
 from detectors.online.half_space_trees import HalfSpaceTreesSettings
-from detectors.online.protocol import Detector, Scores
+from detectors.online.protocol import Detector, Rewindable, Scores
 from detectors.online.registry import DETECTORS, DetectorSettings, build
 from detectors.online.river_detector import RiverSettings
 from detectors.segments import Pending, cut
@@ -168,6 +168,23 @@ def test_scoring_advances_the_carry_and_leaves_the_model(name: str) -> None:
     carry, model = carry_and_model(name)
     assert carry or model
     assert not carry & model
+
+
+@every_detector
+def test_a_row_scored_again_gets_the_same_score_and_leaves_the_detector_as_it_was(name: str) -> None:
+    host = Host(name)
+    if not isinstance(host.detector, Rewindable):
+        pytest.skip("cannot be rewound: where it votes on whole rows, there is no counterfactual")
+    host.feed(series(600))
+    carry = host.detector.carry()
+    assert sum(array.nbytes for array in carry.values()) <= 64 * VARIABLES
+    rows, other = host.intake.read(series(620)[600:]), host.intake.read(-series(10))
+    scored, state = columns(host.detector.score(rows)), host.detector.state()
+    host.detector.load_carry(carry)
+    host.detector.score(other)
+    host.detector.load_carry(carry)
+    np.testing.assert_array_equal(columns(host.detector.score(rows)), scored)
+    assert not changed(state, host.detector.state())
 
 
 @every_detector

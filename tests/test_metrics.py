@@ -9,6 +9,7 @@ from fakes import Broker, FakeClock, FakeMonitor, ListRejects, ListSink, ListSou
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from detectors.online.registry import DETECTORS
 from stream.decode import REASONS
 from stream.errors import ConfigError, DependencyError
 from stream.maintenance import MaintenanceWindow
@@ -53,7 +54,7 @@ def test_everything_is_there_at_0(registry, metrics):
     for operation in OPERATIONS:
         assert seen[f"tocsin_dependency_attempts_total{{operation={operation}}}"] == 0
         assert seen[f"tocsin_dependency_failures_total{{operation={operation}}}"] == 0
-    for name in ("readings", "rows", "verdicts", "triggers", "incidents_opened", "incidents_resolved"):
+    for name in ("readings", "rows", "verdicts", "silences", "triggers", "incidents_opened", "incidents_resolved"):
         assert seen[f"tocsin_{name}_total"] == 0
     for name in ("pages", "pages_held", "pages_suppressed"):
         assert seen[f"tocsin_{name}_total"] == 0
@@ -62,6 +63,8 @@ def test_everything_is_there_at_0(registry, metrics):
     assert seen["tocsin_background_dropped_total"] == 3
     assert seen["tocsin_snapshots_passed_over_total{reason=damaged}"] == 0
     assert seen["tocsin_snapshots_passed_over_total{reason=outdated}"] == 2
+    for name in DETECTORS:
+        assert seen[f"tocsin_detectors_warming{{detector={name}}}"] == 0
 
 
 def test_names_keep_the_conventions(registry, metrics):
@@ -137,6 +140,19 @@ def test_muted_detectors_and_the_line_are_told(registry):
     metrics.on_turn(runner)
     seen = scrape(registry)
     assert (seen["tocsin_muted_detectors"], seen["tocsin_line_ratio"], seen["tocsin_alert_ratio"]) == (1, 1.25, 0.002)
+
+
+def test_silence_and_the_progress_of_warming_are_shown(registry, metrics):
+    nothing = {"a": float("nan")}
+    broker = Broker({"p": [row(0, 0, {"a": 1.0}), row(1, 1, nothing), row(0, 0, {"a": 1.0}, system="new")]})
+    runner = Runner(ListSource(broker), Pipeline(FakeMonitor), [], ListRejects(broker), observers=[metrics])
+    runner.run()
+    metrics._look(runner)
+    seen = scrape(registry)
+    assert (seen["tocsin_silences_total"], seen["tocsin_variables_silent"]) == (1, 1)
+    assert seen["tocsin_systems_warming"] == 1
+    assert seen["tocsin_warmup_progress_ratio"] == 0.5
+    assert seen["tocsin_detectors_warming{detector=level}"] == 2
 
 
 def get(server: WebServer, path: str) -> tuple[int, str, str]:

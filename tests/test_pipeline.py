@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from stream.errors import StateError
 from stream.pipeline import Pipeline, SystemState
-from stream.records import FindingRecord, IncidentRecord, TriggerRecord, VerdictRecord
+from stream.records import FindingRecord, IncidentRecord, SilenceRecord, TriggerRecord, VerdictRecord
 from stream.settings import IncidentSettings
+from stream.sinks.kafka import cloud_event
 from stream.sources.protocol import Readings
 
 QUIET = 10
@@ -226,6 +227,28 @@ def test_the_backgrounds_models_move_with_their_partition():
         assert background.models == models
         second.drop("p")
         assert background.models == {}
+
+
+def test_a_silence_is_a_record_of_its_own_and_moves_no_incident():
+    pipeline = Pipeline(FakeMonitor, format_time=seconds)
+    reading = block([1, 20, float("nan"), 1])
+    reading.values[2, 1] = np.nan
+    records = pipeline.process([reading]).records
+    assert [record for record in records if not isinstance(record, SilenceRecord)] == found([1, 20, 1, 1])
+    fell, back = (record for record in records if isinstance(record, SilenceRecord))
+    assert (fell.ts, fell.state, fell.entity, fell.variables) == (2, "silent", None, ["a", "b"])
+    assert (back.ts, back.state) == (3, "back") and fell.id != back.id
+
+
+def test_a_silence_is_a_cloud_event_of_its_system():
+    pipeline = Pipeline(FakeMonitor)
+    pipeline.process([block([1, 1])])
+    reading = block([float("nan")], first=2)
+    reading.values[0, 1] = np.nan
+    (silence,) = pipeline.process([reading]).records
+    headers = dict(cloud_event(silence, b"{}", "/tocsin/test"))
+    assert headers["ce_type"] == b"tocsin.silence.v1" and headers["ce_subject"] == b"shop"
+    assert headers["ce_id"] == silence.id.encode() and headers["ce_time"] == b"1970-01-01T00:00:02Z"
 
 
 def test_a_state_that_does_not_fit_is_told():

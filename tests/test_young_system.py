@@ -31,6 +31,24 @@ def test_the_first_large_disturbance_after_150_rows_is_a_verdict(variables: int)
     assert not found[:150].any()
 
 
+@pytest.mark.parametrize("variables", [1, 4, 38])
+def test_a_big_fault_at_row_55_is_a_verdict_within_60_rows(variables: int) -> None:
+    x = wandering(60, variables)
+    x[55:60] += 30.0
+    assert verdicts(x)[55:60].any() and not verdicts(x)[:55].any()
+
+
+def test_a_system_says_how_far_it_and_its_detectors_are() -> None:
+    monitor = Monitor(["a", "b"], VOTE_ONLY)
+    x = wandering(120, 2)
+    assert not monitor.is_warm and monitor.warm_up.rows == 0
+    monitor.step(Block(np.arange(70), x[:70]))
+    assert monitor.is_warm and not monitor.warm_up.is_over
+    assert monitor.warm_up.warming == dict.fromkeys(("neighbours", "autoregression", "ewma"), (70, 100))
+    monitor.step(Block(np.arange(70, 120), x[70:]))
+    assert monitor.warm_up.is_over and (monitor.warm_up.rows, monitor.warm_up.needed) == (50, 50)
+
+
 def test_a_lasting_jump_of_one_variable_in_six_is_a_verdict() -> None:
     x = np.random.default_rng(0).normal(size=(260, 6))
     x[200:, 3] += 40.0

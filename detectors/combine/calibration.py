@@ -91,9 +91,19 @@ class Calibration:
 
         valid: (T, V), for scorers s, s + V, s + 2 V and so on in column s.
         """
-        out = np.zeros(raw.shape)
-        _judge(raw, valid, out, self._arrays, self._options)
-        return out
+        return self.measure(raw, valid)[0]
+
+    def measure(self, raw: FloatArray, valid: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """The scores of :meth:`judge`, and the raw score (T, S) that each row's were held against; 0 where none was."""
+        out, lines = np.zeros(raw.shape), np.zeros(raw.shape)
+        _judge(raw, valid, (out, lines), self._arrays, self._options)
+        return out, lines
+
+    @property
+    def ages(self) -> IntArray:
+        """(S,) rows that each scorer has judged."""
+        ages: IntArray = self._arrays[4][3]
+        return ages
 
     def reopen(self, kept_rows: int) -> None:
         """Count as young again: the past weighs as so many rows at most from here on."""
@@ -137,9 +147,12 @@ def _range(low: float, high: float, least: float, largest: float, here: int) -> 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, options: Options) -> None:
+def _judge(
+    raw: FloatArray, valid: BoolArray, judged: tuple[FloatArray, FloatArray], arrays: Arrays, options: Options
+) -> None:
     """All of it in one body, for handing arrays on costs more than the work; scorer by scorer, so that a histogram
     stays near while its rows pass."""
+    out, lines = judged
     edges, bins, place, sums, counts = arrays
     tail, growth, young, excursion, quiet, bits = options
     for s in range(raw.shape[1]):
@@ -154,7 +167,8 @@ def _judge(raw: FloatArray, valid: BoolArray, out: FloatArray, arrays: Arrays, o
                 inside = (above + bins[s, p] - tail * total) / bins[s, p]
                 low, high = _range(edges[p], edges[p + 1], least, largest, here)
                 line = max(low + (high - low) * inside, SMALLEST)
-                out[t, s] = min(x / (line * (1.0 + young / (age + 1.0))), HIGHEST)
+                lines[t, s] = line * (1.0 + young / (age + 1.0))
+                out[t, s] = min(x / lines[t, s], HIGHEST)
             since = 0 if out[t, s] > 1.0 else since + 1
             over = 0 if since > quiet else over + (since == 0)
             age += 1

@@ -7,7 +7,7 @@ import numpy as np
 
 from detectors.block import BoolArray, FloatArray, IntArray, Rows, State, nested, part
 from detectors.combine.ballot import Ballot
-from detectors.combine.calibration import Calibration, CalibrationSettings
+from detectors.combine.calibration import HIGHEST, Calibration, CalibrationSettings
 from detectors.combine.evidence import EvidenceSettings, cut_tails
 from detectors.combine.muting import Muting, MutingSettings
 from detectors.online.protocol import Detector, Scores
@@ -20,12 +20,14 @@ class Collected:
     """What the detectors say of T rows.
 
     ballot: what is voted on. others: (T, N) calibrated row-wise members without a vote. raw: (T, K, D) per-variable
-    scores as K detectors gave them, on their own scales.
+    scores as K detectors gave them, on their own scales. lines: (T, M + N + detectors) the raw scores that the row-wise
+    ones, fresh evidence behind them, were held against.
     """
 
     ballot: Ballot
     others: FloatArray
     raw: FloatArray
+    lines: FloatArray
 
 
 class Opinions:
@@ -47,6 +49,8 @@ class Opinions:
         self._names = [d.name for d in detectors]
         self.inside = [d.name for d in detectors if d.per_variable]
         columns = [(d, member) for d in detectors for member in d.members]
+        self._variables = variables
+        self._owners = [d.name for d, _ in columns]
         votes = np.array([d.name in voters for d, _ in columns], dtype=np.bool_)
         self._voting, self._silent = np.flatnonzero(votes), np.flatnonzero(~votes)
         names = [f"{d.name}.{member}" for d, member in columns]
@@ -66,16 +70,17 @@ class Opinions:
 
     def collect(self, rows: Rows, scores: Sequence[Scores]) -> Collected:
         """What every detector says of the rows, from their scores in the detectors' order."""
-        judged, fresh = self._judge_rows(rows, scores)
+        rowwise = _rowwise(scores)
+        judged, lines = self._rows.measure(rowwise, rows.quorum[:, None])
+        self._trust(judged, rowwise, rows)
         raw, within = self._judge_inside(rows, scores)
-        members = judged[:, self._voting]
-        muted = self._mute(members, rows)
+        muted = self._mute(judged[:, self._voting], rows)
         muted_inside = self._muting_inside.follow(within > 1.0, rows.present)
-        evidence = self._evidence(judged, fresh, muted)
-        cut = cut_tails(members, evidence, self._bounds[fresh])
+        cut = self._cut(judged, scores, muted)
         mutes = muted[:, self._voter_of] if muted.any() else None
-        ballot = Ballot(rows, cut, within, members, mutes, muted_inside if muted_inside.any() else None)
-        return Collected(ballot, judged[:, self._silent], raw)
+        inside = muted_inside if muted_inside.any() else None
+        ballot = Ballot(rows, cut, within, judged[:, self._voting], mutes, inside)
+        return Collected(ballot, judged[:, self._silent], raw, lines)
 
     def _mute(self, members: FloatArray, rows: Rows) -> BoolArray:
         """(T, V) whose vote does not count; a detector votes where one of its members (T, M) does."""
@@ -104,19 +109,43 @@ class Opinions:
         inside = [f"{self.inside[k]} in {variables[j]}" for k, j in np.argwhere(self._muting_inside.muted)]
         return (*rows, *inside)
 
-    def _judge_rows(self, rows: Rows, scores: Sequence[Scores]) -> tuple[FloatArray, IntArray]:
-        """Calibrated members, and fresh evidence behind them: (T, M + N + detectors), and whose of it bounds."""
-        members = np.concatenate([s.members for s in scores], axis=1)
-        raw = np.full((len(rows), members.shape[1] + len(scores)), np.nan)
-        raw[:, : members.shape[1]] = members
-        for i, s in enumerate(scores):
-            if s.fresh is not None:
-                raw[:, members.shape[1] + i] = s.fresh
-        judged = self._rows.judge(raw, rows.quorum[:, None])
+    def again(self, rows: Rows, scores: Sequence[Scores], lines: FloatArray, muted: BoolArray | None) -> FloatArray:
+        """The voting members (T, M), cut, had the detectors said something else of rows that were collected before.
+
+        lines: (T, M + N + detectors), and muted: (T, M), of that time. Nothing is taken in.
+        """
+        rowwise = _rowwise(scores)
+        judged = np.zeros(rowwise.shape)
+        np.divide(rowwise, lines, out=judged, where=lines > 0.0)
+        judged = np.minimum(judged, HIGHEST)
+        self._trust(judged, rowwise, rows)
+        nobody = np.zeros((len(rows), len(self.voters)), dtype=np.bool_)
+        return self._cut(judged, scores, nobody if muted is None else muted[:, self._first])
+
+    @property
+    def rows_judged(self) -> dict[str, int]:
+        """Rows that each detector has judged; of one without a row-wise member, those of the variable it knows best."""
+        best = self._inside.ages.reshape(len(self.inside), self._variables).max(axis=1, initial=0)
+        rows = self._rows.ages[: len(self._owners)]
+        return dict(zip([*self.inside, *self._owners], [*best.tolist(), *rows.tolist()], strict=True))
+
+    def ages(self, later: Rows) -> tuple[IntArray, IntArray]:
+        """Rows that each row-wise member (M + N,), those with a vote first, and each scorer inside a variable (K, D)
+        had judged, as it was before the later ones of the rows that were collected last."""
+        members = self._rows.ages[np.concatenate([self._voting, self._silent])] - later.quorum.sum()
+        inside = self._inside.ages.reshape(len(self.inside), self._variables) - later.present.sum(axis=0)
+        return members, inside
+
+    def _trust(self, judged: FloatArray, rowwise: FloatArray, rows: Rows) -> None:
+        """Members that are calibrated already are taken at their word."""
         if len(self._own_rows):
-            judged[:, self._own_rows] = members[:, self._own_rows] * rows.quorum[:, None]
-        bounding = [s.fresh is not None for s in scores] & ~np.isnan(self._bounds)
-        return judged, np.flatnonzero(bounding)
+            judged[:, self._own_rows] = rowwise[:, self._own_rows] * rows.quorum[:, None]
+
+    def _cut(self, judged: FloatArray, scores: Sequence[Scores], muted: BoolArray) -> FloatArray:
+        """The voting members (T, M) of (T, M + N + detectors), within what the fresh evidence of those not muted
+        (T, V) allows."""
+        fresh = np.flatnonzero([s.fresh is not None for s in scores] & ~np.isnan(self._bounds))
+        return np.asarray(cut_tails(judged[:, self._voting], self._evidence(judged, fresh, muted), self._bounds[fresh]))
 
     def _judge_inside(self, rows: Rows, scores: Sequence[Scores]) -> tuple[FloatArray, FloatArray]:
         """Per-variable scores (T, K, D), raw and calibrated."""
@@ -139,3 +168,14 @@ class Opinions:
     def _rooms(self) -> dict[str, Calibration | Muting]:
         muting: dict[str, Calibration | Muting] = {"muting": self._muting, "muting_inside": self._muting_inside}
         return {"rows": self._rows, "inside": self._inside, **muting}
+
+
+def _rowwise(scores: Sequence[Scores]) -> FloatArray:
+    """All row-wise members, and behind them what each detector has of fresh evidence: (T, M + N + detectors)."""
+    members = np.concatenate([s.members for s in scores], axis=1)
+    raw = np.full((len(members), members.shape[1] + len(scores)), np.nan)
+    raw[:, : members.shape[1]] = members
+    for i, s in enumerate(scores):
+        if s.fresh is not None:
+            raw[:, members.shape[1] + i] = s.fresh
+    return raw

@@ -104,7 +104,13 @@ class Polling:
         best = r[np.abs(r).argmax(axis=0), np.arange(len(flagged))]  # (D,) with whoever asks, the strongest
         order = np.argsort(-np.abs(best), kind="stable")
         asked = [b for b in map(int, order) if strong[:, b].any()]
-        return asking[yes], tuple(Polled(self._variables[b], float(best[b]), bool(lately[b])) for b in asked)
+        return asking[yes], tuple(
+            Polled(self._variables[b], float(best[b]), bool(lately[b]), self._names(asking[strong[:, b]]))
+            for b in asked
+        )
+
+    def _names(self, variables: IntArray) -> tuple[str, ...]:
+        return tuple(self._variables[j] for j in variables)
 
     def state(self) -> State:
         slack = {**nested("inside", self._inside.state()), **nested("flags", self._flags.state())}

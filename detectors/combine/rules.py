@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 
 from detectors.block import BoolArray, FloatArray, State, nested, part
-from detectors.combine.ballot import Ballot, Decision, Rule, majority_now
+from detectors.combine.ballot import Ballot, Decision, Rule, majority, majority_now
 from detectors.combine.polling import Polling, PollingSettings
 from detectors.combine.slack import Slack
 
@@ -74,6 +74,10 @@ class Majority:
             return Decision(scores)
         return Decision(scores, majority_now(held_uncut, ballot.uncut, ballot.muted))
 
+    def combine(self, members: FloatArray, muted: BoolArray | None) -> FloatArray:
+        """(T,) scores of members (T, M), without those muted (T, M) and without slack."""
+        return majority(members, muted)
+
     def state(self) -> State:
         return {**nested("cut", self._cut.state()), **nested("uncut", self._uncut.state())}
 
@@ -90,6 +94,10 @@ class AnyOf(_OfMembers):
     def combine(self, members: FloatArray, muted: BoolArray | None) -> FloatArray:
         heard = members if muted is None else np.where(muted, 0.0, members)
         return np.asarray(heard.max(axis=1, initial=0.0))
+
+
+# The rules over the members of each row alone, which can be asked about any row at any time.
+OF_MEMBERS: dict[str, type[Weighted | Majority | AnyOf]] = {rule.name: rule for rule in (Weighted, Majority, AnyOf)}
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -115,7 +123,6 @@ def make_rule(
         return Polling(variables, polling, slack_rows=slack_rows)
     if name == Majority.name:
         return Majority(slack_rows)
-    memoryless: dict[str, type[Weighted | AnyOf]] = {r.name: r for r in (Weighted, AnyOf)}
-    if name not in memoryless:
+    if name not in OF_MEMBERS:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {name!r}")
-    return memoryless[name]()
+    return OF_MEMBERS[name]()

@@ -80,6 +80,12 @@ class Autoregression:
         model = (self._fit, self._theta, self._sizes, self._cov, self._scale)
         _learn(rows.values, flags, weights, self._learned, model, 1.0 / self._settings.memory_rows, self._work)
 
+    def carry(self) -> State:
+        return {"carry": self._carry.copy()}
+
+    def load_carry(self, carry: State) -> None:
+        self._carry[:] = carry["carry"]
+
     def state(self) -> State:
         return {name: array.copy() for name, array in self._arrays().items()}
 

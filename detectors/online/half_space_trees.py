@@ -85,6 +85,12 @@ class HalfSpaceTrees:
                 self._account -= 1.0
                 self._trees.learn_one(known)
 
+    def carry(self) -> State:
+        return {}
+
+    def load_carry(self, carry: State) -> None:
+        del carry  # there is none
+
     def state(self) -> State:
         masses = np.array([(node.r_mass, node.l_mass) for node in self._nodes], dtype=np.uint16)
         window = np.array([self._trees.counter, self._trees._first_window], dtype=np.int64)

@@ -88,6 +88,12 @@ class Loda:
     def _model(self) -> Model:
         return self._scale, self._scales, self._fit, self._fits, self._bins, self._sums
 
+    def carry(self) -> State:
+        return {"average": self._average.copy()}
+
+    def load_carry(self, carry: State) -> None:
+        self._average[:] = carry["average"]
+
     def state(self) -> State:
         return {name: array.copy() for name, array in self._arrays().items()}
 

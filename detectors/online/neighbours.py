@@ -95,6 +95,12 @@ class Neighbours:
         steps = (rows.first, s.refit_rows, s.release_rows, float(s.horizon_rows), self._jitter)
         learn_rows(rows.values, flags, weights, memory, model, self._rates, steps)
 
+    def carry(self) -> State:
+        return {"averages": self._averages.copy()}
+
+    def load_carry(self, carry: State) -> None:
+        self._averages[:] = carry["averages"]
+
     def state(self) -> State:
         held = min(int(self._held[0]), len(self._ring))
         own = {name: array.copy() for name, array in self._arrays().items()}

@@ -84,6 +84,12 @@ class Principal:
         options = (self._settings.smoothing, 1.0 / self._settings.memory_rows)
         _learn(rows.values, flags, weights, self._learned, self._seen, model, options)
 
+    def carry(self) -> State:
+        return {"average": self._average.copy()}
+
+    def load_carry(self, carry: State) -> None:
+        self._average[:] = carry["average"]
+
     def state(self) -> State:
         return {name: array.copy() for name, array in self._arrays().items()}
 

@@ -49,3 +49,13 @@ class Detector(Protocol):
     def state(self) -> State: ...
 
     def load_state(self, state: State) -> None: ...
+
+
+@runtime_checkable
+class Rewindable(Detector, Protocol):
+    """A detector that can score a row again as if it had been another one: what a counterfactual asks of its voters."""
+
+    def carry(self) -> State:
+        """A copy of all that :meth:`Detector.score` changes; taken before every piece of rows, so it must be small."""
+
+    def load_carry(self, carry: State) -> None: ...

@@ -6,7 +6,7 @@ A finding is a CloudEvent in binary mode: its attributes are headers, its JSON d
 
 | topic | key | what |
 |---|---|---|
-| anomaly.verdicts.v1 | the system | verdicts and triggers |
+| anomaly.verdicts.v1 | the system | verdicts, triggers and silences |
 | anomaly.incidents.v1 | the incident's id | each incident as it develops: the last one stands |
 | <group>.<topic>.dlq | the original key | rejected input: the original bytes, the reason in the headers |
 
