@@ -17,9 +17,9 @@ from detectors.online.registry import DETECTORS
 from stream.clock import Clock, SystemClock
 from stream.decode import REASONS
 from stream.errors import DependencyError
+from stream.observer import Observer, Running
 from stream.pipeline import Outcome
 from stream.records import IncidentRecord, SilenceRecord, TriggerRecord, VerdictRecord
-from stream.runner import Observer, Runner
 from stream.snapshot_store import Saved, Snapshot
 from stream.sources.protocol import Batch
 
@@ -169,7 +169,7 @@ class Metrics(Observer):
         self.snapshot_written.inc(saved.written)
         self._sizes[partition] = saved.bytes
 
-    def on_turn(self, runner: Runner) -> None:
+    def on_turn(self, runner: Running) -> None:
         self.open.set(runner.pipeline.open_incidents)
         self.paging.set(runner.pipeline.paging_incidents)
         self.systems.set(len(runner.pipeline))
@@ -180,7 +180,7 @@ class Metrics(Observer):
             self._looked_at = self._clock.monotonic()
             self._look(runner)
 
-    def _look(self, runner: Runner) -> None:
+    def _look(self, runner: Running) -> None:
         """What takes a look at every partition or system."""
         self._stand(list(runner.pipeline.standings().values()))
         self.lag.clear()

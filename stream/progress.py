@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from stream.console import count
+from stream.observer import Observer, Running
 from stream.pipeline import Outcome
-from stream.runner import Observer, Runner
 
 
 class Bar(Observer):
@@ -20,7 +20,7 @@ class Bar(Observer):
     def on_step(self, outcome: Outcome, seconds: float) -> None:
         self._rows += outcome.rows
 
-    def on_turn(self, runner: Runner) -> None:
+    def on_turn(self, runner: Running) -> None:
         done, total = self._position()
         incidents = runner.pipeline.open_incidents
         text = count(self._rows, "row") + (f", {count(incidents, 'incident')} open" if incidents else "")

@@ -12,9 +12,9 @@ from detectors.findings import Standing
 from detectors.warmup import WarmUp
 from stream.console import Paint, apart, count, moment, number, span
 from stream.event_time import NS_PER, TimeStyle, from_number, from_text
+from stream.observer import Observer, Running
 from stream.pipeline import Outcome, Pipeline
 from stream.records import IncidentRecord, SilenceRecord, Time, TriggerRecord, VerdictRecord, plain
-from stream.runner import Observer, Runner
 from stream.sources.protocol import Batch, Reject
 
 TOLD = 0.1  # the line's distance from 1.0 from which on it is told
@@ -47,7 +47,7 @@ class Report(Observer):
         self.silences = 0
         self._pipeline: Pipeline | None = None
 
-    def on_turn(self, runner: Runner) -> None:
+    def on_turn(self, runner: Running) -> None:
         self._pipeline = runner.pipeline
 
     def on_read(self, batch: Batch) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TextIO
 
 from stream.errors import ConfigError, InputError
+from stream.observer import Observer
 from stream.pipeline import Outcome, Step
-from stream.runner import Observer
 
 
 class ScoreTables(Observer):

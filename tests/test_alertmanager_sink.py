@@ -21,9 +21,10 @@ from stream.clock import SystemClock
 from stream.errors import ConfigError, DependencyError
 from stream.event_time import from_text, to_text
 from stream.http_target import HttpTarget
+from stream.observer import Observer
 from stream.pipeline import Pipeline
 from stream.records import IncidentRecord
-from stream.runner import Observer, Runner
+from stream.runner import Runner
 from stream.settings import AlertmanagerSettings, HttpTargetSettings, IncidentSettings, TlsSettings
 from stream.sinks.alertmanager import AWAY_S, MOST_WAITING
 from stream.sinks.alertmanager import Alertmanager as Sink

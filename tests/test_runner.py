@@ -21,8 +21,10 @@ from fakes import (
 )
 
 from stream.errors import DependencyError, FencedError, StateError
+from stream.observer import Observer
+from stream.patience import GaveUpError
 from stream.pipeline import Pipeline
-from stream.runner import GaveUpError, Observer, Runner
+from stream.runner import Runner
 from stream.settings import RunnerSettings, SnapshotSettings
 from stream.snapshot import Snapshots
 from stream.snapshot_store import Saved, Snapshot
@@ -202,13 +204,12 @@ def test_stopping_gives_up_on_what_stays_away_within_the_drain(tmp_path):
     broker, clock = input_of_two(), FakeClock()
     source = ListSource(broker)
     sink = ListSink(broker)
-    runner = make(broker, tmp_path, source=source, sinks=[sink], clock=clock)
 
     class StopAtFailure(Observer):
         def on_failure(self, what: str, error: DependencyError) -> None:
             runner.stop()
 
-    runner._observers = [StopAtFailure()]
+    runner = make(broker, tmp_path, source=source, sinks=[sink], clock=clock, observers=[StopAtFailure()])
     sink.failures = [DependencyError("away")] * 1000
     began = clock.now
     with pytest.raises(GaveUpError, match="gave up to flush while stopping: away"):
@@ -260,29 +261,24 @@ def test_a_hand_over_that_fails_is_told_and_costs_nothing(tmp_path, undisturbed,
     _, state, _ = undisturbed
     broker = input_of_two()
     source = MovingSource(broker, {4: Batch(revoked=("p1",))}, tells=True)
-    runner = make(broker, tmp_path, source=source, every_s=1e9, observers=[StopAfter(4)])
+
+    class DiskHasRoom(Observer):
+        """The disk takes something again once the partition is gone."""
+
+        def on_turn(self, runner: Runner) -> None:
+            if "p1" not in runner.partitions:
+                runner._snapshots.save = save
 
     def fails(*_: object) -> None:
         raise DependencyError("the disk is full")
 
+    runner = make(broker, tmp_path, source=source, every_s=1e9, observers=[StopAfter(4), DiskHasRoom()])
     runner._snapshots.save, save = fails, runner._snapshots.save
-    runner._observers.append(RestoreSave(runner, save))
     runner.run()
     assert "not handed over" in caplog.text
     again = make(broker, tmp_path)
     again.run()
     assert fakes.state_of(again.pipeline) == state
-
-
-class RestoreSave(Observer):
-    """The disk takes something again once the partition is gone."""
-
-    def __init__(self, runner: Runner, save: Callable[..., Any]) -> None:
-        self._runner, self._save = runner, save
-
-    def on_turn(self, runner: Runner) -> None:
-        if "p1" not in runner.partitions:
-            self._runner._snapshots.save = self._save
 
 
 def test_a_store_that_is_away_is_asked_again_and_what_went_meanwhile_is_let_go(tmp_path, undisturbed):

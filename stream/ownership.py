@@ -1,0 +1,139 @@
+"""Which partitions are ours: taken over at their snapshot, advanced, saved as they move on, let go or handed over.
+
+A partition's state is the pipeline's; its next offset is kept here, and the two are only ever saved together.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from stream.clock import Clock
+from stream.errors import TocsinError
+from stream.observer import Observer
+from stream.patience import Patience
+from stream.pipeline import Pipeline
+from stream.settings import RunnerSettings
+from stream.snapshot_store import Snapshot, SnapshotStore
+from stream.sources.protocol import Batch, Source
+
+log = logging.getLogger(__name__)
+
+
+class Ownership:
+    """The partitions of this process. snapshots None: nothing is kept, and everything begins at the start."""
+
+    def __init__(
+        self,
+        source: Source,
+        pipeline: Pipeline,
+        snapshots: SnapshotStore | None,
+        patience: Patience,
+        settings: RunnerSettings,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self.partitions: dict[str, int | None] = {}  # ours, with the next offset of each once it is known
+        self._source = source
+        self._pipeline = pipeline
+        self._snapshots = snapshots
+        self._patience = patience
+        self._hand_over_s = settings.hand_over
+        self._clock = clock
+        self._observer = observer
+        self._dirty: dict[str, set[str]] = {}  # partitions that moved on since their last snapshot, and their systems
+        self._restoring: set[str] = set()
+        self._is_settled = False
+
+    def take_over(self, batch: Batch) -> None:
+        """What went is forgotten, for it is another's now. What came begins at its snapshot."""
+        for partition in batch.revoked:
+            self._drop(partition)
+        self._restoring.update(batch.assigned)
+        for partition in batch.assigned:
+            self._restore(partition)
+        if batch.assigned or batch.revoked:
+            extra = {"assigned": len(batch.assigned), "revoked": len(batch.revoked), "partitions": len(self.partitions)}
+            log.info("partitions changed", extra=extra)
+
+    def _drop(self, partition: str) -> None:
+        self.partitions.pop(partition, None)
+        self._dirty.pop(partition, None)
+        self._restoring.discard(partition)
+        self._pipeline.drop(partition)
+        if self._snapshots:
+            self._snapshots.forget(partition)
+
+    def _restore(self, partition: str) -> None:
+        began = self._clock.monotonic()
+        snapshot = self._patience.insist("restore", partial(self._load, partition))
+        if partition not in self._restoring:  # it went while we waited for the store, and may have come again since
+            return
+        self._restoring.discard(partition)
+        self._pipeline.load_state(partition, snapshot.systems if snapshot else {})
+        self.partitions[partition] = snapshot.position if snapshot else None
+        self._observer.on_restore(partition, snapshot, self._clock.monotonic() - began)
+        self._patience.insist("start", partial(self._source.start, partition, self.partitions[partition]))
+
+    def _load(self, partition: str) -> Snapshot | None:
+        is_ours = partition in self._restoring
+        return self._snapshots.load(partition) if self._snapshots and is_ours else None
+
+    def advance(self, batch: Batch) -> None:
+        """The batch was processed: its partitions stand at their next offsets, with the systems that moved on."""
+        for partition, offset in batch.positions.items():
+            if partition in self.partitions:
+                self.partitions[partition] = offset
+                self._dirty.setdefault(partition, set())
+        for readings in batch.readings:
+            if readings.partition in self._dirty:
+                self._dirty[readings.partition].add(readings.system)
+
+    def advance_all_systems(self) -> None:
+        """What is still open will count as complete, which moves on every system of what moved on."""
+        for partition, systems in self._dirty.items():
+            systems.update(self._pipeline.state(partition))
+
+    def snapshot(self) -> dict[str, int]:
+        """Save what moved on, state and position together. Returns the positions that may now be committed."""
+        if self._snapshots:
+            for partition in sorted(self._dirty):
+                self._patience.insist("snapshot", partial(self._snapshot, partition))
+        return {p: at for p in self._dirty if (at := self.partitions.get(p)) is not None}
+
+    def mark_saved(self) -> None:
+        """All that moved on is saved and committed."""
+        self._dirty.clear()
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Meanwhile all that was found is flushed, so that what goes may be saved at any time."""
+        self._is_settled = True
+        try:
+            yield
+        finally:
+            self._is_settled = False
+
+    def hand_over(self, partitions: Sequence[str]) -> None:
+        """Save what is about to go, so that its next owner need not read it again. Without it nothing is lost.
+
+        Called while the source is read, in whatever thread that uses.
+        """
+        until = self._clock.monotonic() + self._hand_over_s
+        for partition in partitions if self._is_settled else ():
+            if partition in self._dirty and self._clock.monotonic() < until:
+                try:
+                    self._snapshot(partition)
+                    del self._dirty[partition]
+                    log.info("partition handed over", extra={"partition": partition})
+                except TocsinError as error:
+                    log.warning("partition not handed over", extra={"partition": partition, "error": str(error)})
+
+    def _snapshot(self, partition: str) -> None:
+        position = self.partitions.get(partition)
+        if self._snapshots is None or position is None:  # it was revoked while we waited for the disk
+            return
+        began = self._clock.monotonic()
+        changed = self._dirty[partition]
+        saved = self._snapshots.save(partition, position, self._pipeline.state(partition), changed)
+        self._observer.on_snapshot(partition, saved, self._clock.monotonic() - began)
