@@ -130,10 +130,10 @@ class Ownership:
                     log.warning("partition not handed over", extra={"partition": partition, "error": str(error)})
 
     def _snapshot(self, partition: str) -> None:
-        position = self.partitions.get(partition)
-        if self._snapshots is None or position is None:  # it was revoked while we waited for the disk
+        position, changed = self.partitions.get(partition), self._dirty.get(partition)
+        # It may have gone while we waited for the store, and come again as it was last saved.
+        if self._snapshots is None or position is None or changed is None:
             return
         began = self._clock.monotonic()
-        changed = self._dirty[partition]
         saved = self._snapshots.save(partition, position, self._pipeline.state(partition), changed)
         self._observer.on_snapshot(partition, saved, self._clock.monotonic() - began)

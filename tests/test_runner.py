@@ -281,6 +281,28 @@ def test_a_hand_over_that_fails_is_told_and_costs_nothing(tmp_path, undisturbed,
     assert fakes.state_of(again.pipeline) == state
 
 
+def test_a_partition_that_goes_and_comes_while_another_is_saved_is_left_as_it_was_restored(tmp_path, undisturbed):
+    _, state, _ = undisturbed
+    broker, clock = input_of_two(), FakeClock()
+    moves: dict[int, Batch] = {}
+    source = MovingSource(broker, moves)
+    runner = make(broker, tmp_path, source=source, clock=clock, observers=[])
+    saved, save = [], runner._snapshots.save
+
+    def away_once(partition: str, *rest: Any) -> Any:
+        saved.append(partition)
+        if len(saved) == 3:
+            moves[source._reads + 1] = Batch(revoked=("p1",))
+            moves[source._reads + 2] = Batch(assigned=("p1",))
+            raise DependencyError("away")
+        return save(partition, *rest)
+
+    runner._snapshots.save = away_once
+    runner.run()
+    assert source.seen == ["p1 went", "p1 came"]
+    assert fakes.state_of(runner.pipeline) == state
+
+
 def test_a_store_that_is_away_is_asked_again_and_what_went_meanwhile_is_let_go(tmp_path, undisturbed):
     _, state, _ = undisturbed
     broker, clock = input_of_two(), FakeClock()
