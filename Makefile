@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
-.PHONY: demo test check unit kafka lock clean
+.PHONY: demo test check unit kafka bench lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)                ## replay the recorded fault and name its cause
@@ -22,6 +22,9 @@ unit: $(READY)
 
 kafka: $(READY)               ## a real broker, the demo recording through it, findings as they arrive; Ctrl-C ends it
 	$(BIN)/python tests/kafka/demo.py
+
+bench: $(READY)               ## what a row costs, beside river
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/speed.py
 
 lock: $(READY)                ## after a change of dependencies in pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
