@@ -2,8 +2,8 @@
 
     python tests/bench/speed.py [--variables 38] [--rounds 5] [--rows 512]
 
-Rows are decoded already, for all alike: arrays for tocsin, dicts for river. Everybody first learns 6,000 rows; those who
-are slow get a tenth of all rows. Only the ratios travel to other machines.
+Rows are decoded already, for all alike: arrays for tocsin, dicts for river. Everybody first learns 6,000 rows; the slow
+ones get a tenth of all rows. Only the ratios travel to other machines.
 
 the vote          the default team: scores, verdicts, and how guilty each variable is
 everything        the default monitor: triggers, causal graph and ranked causes, too, on the noise's false alarms
