@@ -64,7 +64,7 @@ class ChangeTrigger:
         self._history = Ring(settings.history_rows, count)
         self._judged = Ring(settings.history_rows, 2 * count, dtype=np.float32)
         self._recent = np.zeros((0, count))  # the last rows, whatever they are
-        self._waiting = np.zeros((0, 3 * count))  # rows not yet learned, with their signals (NaN: not judged)
+        self._waiting: list[FloatArray] = []  # rows not yet learned, with their signals (3 D,) (NaN: not judged)
         self._held = np.zeros(count)  # profile of the change that is on; zeros: none
         self._model: Model | None = None
         self._learned = self._fitted = self._held_rows = 0
@@ -78,7 +78,7 @@ class ChangeTrigger:
         fired = self._is_new(statistic, shape, limit)
         self._surplus = max(0.0, self._surplus - 1.0 / self._settings.change.rows_per_false_alarm) + fired
         if fired and calibrated:
-            self._waiting = self._waiting[:0]
+            self._waiting.clear()
         if not calibrated and len(self._judged) >= OWN_PAST:
             self._record = max(self._record, statistic)
         self._hold(fired, statistic, shape, limit)
@@ -126,11 +126,10 @@ class ChangeTrigger:
         return min(self._settings.accept_rows, PATIENCE * self._learned)
 
     def _wait(self, row_and_signals: FloatArray) -> None:
-        self._waiting = np.concatenate([self._waiting, row_and_signals[None]])
+        self._waiting.append(row_and_signals)
         if len(self._waiting) <= LATENCY:
             return
-        count = self._recent.shape[1]
-        oldest, self._waiting = self._waiting[0], self._waiting[1:]
+        count, oldest = self._recent.shape[1], self._waiting.pop(0)
         self._history.append(oldest[:count])
         self._learned += 1
         if np.isfinite(oldest[count:]).all():
@@ -167,7 +166,7 @@ class ChangeTrigger:
             "history": self._history.rows().copy(),
             "judged": self._judged.rows().copy(),
             "recent": self._recent.copy(),
-            "waiting": self._waiting.copy(),
+            "waiting": np.array(self._waiting).reshape(-1, 3 * len(self._held)),
             "held": self._held.copy(),
             "counts": np.array(counts, dtype=np.int64),
             "record": np.array([self._record, self._surplus]),
@@ -177,7 +176,7 @@ class ChangeTrigger:
     def load_state(self, state: State) -> None:
         self._history.load(state["history"])
         self._judged.load(state["judged"])
-        self._recent, self._waiting = np.array(state["recent"]), np.array(state["waiting"])
+        self._recent, self._waiting = np.array(state["recent"]), list(np.array(state["waiting"]))
         self._held = np.array(state["held"])
         self._record, self._surplus = state["record"].tolist()
         self._learned, self._fitted, self._held_rows, fitted = state["counts"].tolist()

@@ -51,7 +51,8 @@ def outside_directions(vectors: FloatArray, energy: float) -> FloatArray:
 
 def departure(vectors: FloatArray, outside: FloatArray) -> float:
     """(sum over the series of the norm of what lies outside)^2 of one lag vector a series (N, L)."""
-    return float(np.linalg.norm(vectors @ outside, axis=1).sum() ** 2)
+    residual = vectors @ outside
+    return float(np.sqrt((residual * residual).sum(axis=1)).sum() ** 2)
 
 
 def fit_base(rows: FloatArray, settings: MssaSettings) -> Base:

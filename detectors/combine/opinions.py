@@ -93,6 +93,8 @@ class Opinions:
     def _evidence(self, judged: FloatArray, fresh: IntArray, muted: BoolArray) -> FloatArray:
         """(T, F) fresh evidence of the detectors fresh (F,); none of those that are muted (T, V)."""
         evidence = judged[:, len(self.members) + len(self.others) + fresh]
+        if not muted.any():
+            return evidence
         for column, detector in enumerate(map(int, fresh)):
             if self._names[detector] in self.voters:
                 evidence[muted[:, self.voters.index(self._names[detector])], column] = 0.0
