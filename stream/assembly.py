@@ -39,7 +39,8 @@ def make_background(config: Config, *, in_step: bool) -> Background | str:
         return reason
     if in_step:
         return InStep(config.autoencoder.model, seed=config.seed)
-    return Worker(config.autoencoder.model, seed=config.seed, capacity_rows=config.autoencoder.capacity_rows)
+    beside = config.autoencoder
+    return Worker(beside.model, seed=config.seed, capacity_rows=beside.capacity_rows, share=beside.share)
 
 
 def make_pipeline(

@@ -29,10 +29,13 @@ class BackgroundSettings:
 
     enabled: bool = True  # without torch it is off, which is told
     capacity_rows: int = 10_000  # of its queue; what finds it full is dropped and counted
+    share: float = 0.1  # of one core's time that it takes at most in run: the vote shares the machine with it
     model: AutoencoderSettings = field(default_factory=AutoencoderSettings)
 
     def __post_init__(self) -> None:
         at_least("capacity_rows", self.capacity_rows, 1)
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, got {self.share}")
 
 
 @dataclass(frozen=True, slots=True)

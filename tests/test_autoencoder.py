@@ -1,6 +1,7 @@
 """The autoencoder beside the vote path: what it learns, that it repeats, and that nobody ever waits for it."""
 
 import importlib.util
+import itertools
 import subprocess
 import sys
 import threading
@@ -127,10 +128,10 @@ def test_importing_it_does_not_import_torch() -> None:
 
 
 class FakeModel:
-    """Scores each row by its first value; fails at 13, and waits at a gate."""
+    """Scores each row by its first value; fails at 13, waits at a gate, and tells when it is done."""
 
-    def __init__(self, gate: threading.Event | None = None) -> None:
-        self.gate, self.gaps = gate, 0
+    def __init__(self, gate: threading.Event | None = None, done: threading.Event | None = None) -> None:
+        self.gate, self.done, self.gaps = gate, done or threading.Event(), 0
 
     def step(
         self, times: np.ndarray, values: np.ndarray, normal: np.ndarray, *, after_gap: bool = False
@@ -140,6 +141,7 @@ class FakeModel:
         if (values == 13).any():
             raise RuntimeError("unlucky")
         self.gaps += after_gap
+        self.done.set()
         return [(int(time), float(row[0])) for time, row in zip(times, values, strict=True)]
 
     def state(self) -> State:
@@ -249,6 +251,19 @@ def test_the_input_may_be_overwritten_once_it_was_handed_over() -> None:
         gate.set()
         worker.drain()
         assert worker.results() == [Result("shop", 0, 1.0)]
+
+
+def test_a_worker_rests_for_its_share_and_ends_at_once_all_the_same() -> None:
+    days = itertools.count(step=1e6)  # each piece takes that long, and earns as long a rest
+    done = threading.Event()
+    worker = Worker(make=lambda variables: FakeModel(done=done), share=0.5, clock=lambda: next(days))
+    submit(worker, 1.0)
+    submit(worker, 2.0)
+    assert done.wait(60.0)
+    worker.close()
+    assert worker.counts().scored == 1
+    with pytest.raises(ValueError, match="share must be above 0 and at most 1, got 0"):
+        Worker(share=0.0)
 
 
 def test_a_closed_worker_takes_nothing_and_its_thread_has_ended() -> None:

@@ -6,15 +6,17 @@
     background.close()
 
 Worker has one thread and a queue bounded in rows: what does not fit is dropped and counted, and the system's windows
-start anew after the hole. If a model fails, its system starts with a new one, and that is counted: the vote path never
-hears of it. InStep computes inside `submit`, drops nothing and lets errors out: a replay with it repeats bit for bit on
-a CPU. Ask `detectors.background.autoencoder.available` before making either.
+start anew after the hole. It rests after each piece of work, so that it takes a bounded share of one core from the vote
+path, with which it shares the interpreter. If a model fails, its system starts with a new one, and that is counted: the
+vote path never hears of it. InStep computes inside `submit`, drops nothing and lets errors out: a replay with it
+repeats bit for bit on a CPU. Ask `detectors.background.autoencoder.available` before making either.
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Condition, Lock, Thread
+from time import thread_time
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -170,7 +172,8 @@ class InStep:
 class Worker:
     """Computes in a thread of its own.
 
-    capacity_rows: of the queue; a block larger than that is taken when it is empty. make: as for InStep.
+    capacity_rows: of the queue; a block larger than that is taken when it is empty. share: of one core's time that it
+    takes at most. make: as for InStep. clock: CPU seconds of its thread.
     """
 
     def __init__(
@@ -179,11 +182,15 @@ class Worker:
         *,
         seed: int = 0,
         capacity_rows: int = 10_000,
+        share: float = 1.0,
         make: Callable[[int], Model] | None = None,
+        clock: Callable[[], float] = thread_time,
     ) -> None:
         if capacity_rows < 1:
             raise ValueError(f"capacity_rows must be at least 1, got {capacity_rows}")
-        self._capacity = capacity_rows
+        if not 0 < share <= 1:
+            raise ValueError(f"share must be above 0 and at most 1, got {share}")
+        self._capacity, self._share, self._clock = capacity_rows, share, clock
         self._models, self._computing = _Models(make or _maker(settings, seed)), Lock()
         self._changed = Condition()  # guards all that follows
         self._queue: deque[_Rows] = deque()
@@ -252,10 +259,16 @@ class Worker:
                 rows = self._queue.popleft()
             for piece in rows.pieces():
                 if not self._closed:
+                    began = self._clock()
                     self._compute(piece)
+                    self._rest(pause(self._clock() - began, self._share))
             with self._changed:
                 self._queued -= len(rows.times)
                 self._changed.notify_all()
+
+    def _rest(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, timeout=seconds)
 
     def _compute(self, rows: _Rows) -> None:
         try:
@@ -273,3 +286,12 @@ class Worker:
 
     def _add(self, **more: int) -> None:
         self._counts = replace(self._counts, **{name: getattr(self._counts, name) + n for name, n in more.items()})
+
+
+def pause(spent: float, share: float) -> float:
+    """Seconds to rest after so many of work, for the work to be this share of all.
+
+    >>> pause(1.0, 0.25), pause(1.0, 1.0)
+    (3.0, 0.0)
+    """
+    return spent * (1.0 / share - 1.0)
