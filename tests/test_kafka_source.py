@@ -19,7 +19,7 @@ from stream.sources.kafka import KafkaSource
 from stream.sources.protocol import Batch, Source
 
 pytestmark = pytest.mark.kafka
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_a_static_member_gets_its_partitions_back_at_once(create_topics, sources
 
 
 def test_added_partitions_are_read_and_told(create_topics, sources, produce, caplog, monkeypatch):
-    monkeypatch.setattr("stream.kafka_client.METADATA_MS", 300)
+    monkeypatch.setattr("stream.kafka_client.METADATA_MS", 3_000)
     kafka = create_topics()
     source = sources(kafka)
     read_until(source, is_assigned)
