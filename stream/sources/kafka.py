@@ -201,6 +201,7 @@ class KafkaSource:
     def _poll(self, timeout_s: float) -> dict[TopicPartition, list[Any]]:
         try:
             records: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms=milliseconds(timeout_s))
+            self._finish_joining()
             return records
         except (NoOffsetForPartitionError, RetriableError):
             return {}  # start() seeks; the cluster is away, and the client's log says so
@@ -218,6 +219,16 @@ class KafkaSource:
             self._give_up()
             raise DependencyError(f"Kafka consumer of group {self._options.group}: {error}") from error
         return {}
+
+    def _finish_joining(self) -> None:
+        """A poll that ends while the leader joins anew for more partitions must not be the last one that cares.
+
+        kafka-python 3.0.12 forgets such a join: once the leader has assigned, its view of the topic is up to date, so
+        it sees no reason to join, what it is given is never taken, and no heartbeat is sent any more.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
 
     def _give_up(self) -> None:
         """After an error inside the client its next poll may never return: the next read makes a new one."""
