@@ -102,3 +102,18 @@ def part(prefix: str, state: Mapping[str, NDArray[Any]]) -> State:
     """
     start = prefix + "/"
     return {name[len(start) :]: array for name, array in state.items() if name.startswith(start)}
+
+
+def copied(arrays: Mapping[str, NDArray[Any]]) -> State:
+    """A state of the arrays as they are now.
+
+    >>> copied({"mean": np.zeros(2)})
+    {'mean': array([0., 0.])}
+    """
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def put_back(arrays: Mapping[str, NDArray[Any]], state: Mapping[str, NDArray[Any]]) -> None:
+    """Write into the arrays, in place, what :func:`copied` took of them. The state may hold more."""
+    for name, array in arrays.items():
+        array[:] = state[name]

@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import Block, BoolArray, FloatArray, IntArray, Rows, State
+from detectors.block import Block, BoolArray, FloatArray, IntArray, Rows, State, copied, put_back
 from detectors.causes.graph import entity_of
 from detectors.findings import Silence
 from detectors.intake import LARGEST
@@ -118,11 +118,10 @@ class Silences:
         return (*self._variables, "", *self._variables)[j]
 
     def state(self) -> State:
-        return {name: array.copy() for name, array in self._arrays().items()}
+        return copied(self._arrays())
 
     def load_state(self, state: State) -> None:
-        for name, array in self._arrays().items():
-            array[:] = state[name]
+        put_back(self._arrays(), state)
 
     def _arrays(self) -> State:
         return {

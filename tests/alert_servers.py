@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -72,7 +73,7 @@ def get(url: str) -> Any:
         return None
 
 
-class Server:
+class Server(ABC):
     """A process that serves HTTP. It keeps its port and its folder when it is stopped and started again."""
 
     def __init__(self, program: str, folder: Path, keeper: Keeper) -> None:
@@ -88,8 +89,9 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}{self.prefix}"
 
+    @abstractmethod
     def options(self) -> Sequence[str]:
-        raise NotImplementedError
+        """Its command line."""
 
     def start(self) -> Self:
         log = (self._folder / "log").open("ab")

@@ -12,7 +12,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, Rows, State
+from detectors.block import BoolArray, FloatArray, Rows, State, copied, put_back
 from detectors.online.protocol import Scores
 from detectors.online.rls import START, new_covariance, update
 from detectors.online.scale import CLIP, fit_scale, learn_scale, new_scale, standardise
@@ -87,11 +87,10 @@ class Autoregression:
         self._carry[:] = carry["carry"]
 
     def state(self) -> State:
-        return {name: array.copy() for name, array in self._arrays().items()}
+        return copied(self._arrays())
 
     def load_state(self, state: State) -> None:
-        for name, array in self._arrays().items():
-            array[:] = state[name]
+        put_back(self._arrays(), state)
 
     def _arrays(self) -> State:
         return {

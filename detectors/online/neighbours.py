@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from detectors.block import FloatArray, Rows, State, nested, part
+from detectors.block import FloatArray, Rows, State, copied, nested, part, put_back
 from detectors.online.memory import Memory
 from detectors.online.neighbours_kernel import FAST, LEVEL, MEMBERS, VIEWS, nearest, new_tables, write_entries
 from detectors.online.neighbours_learning import STORED, compare, follow, learn_rows
@@ -103,16 +103,14 @@ class Neighbours:
 
     def state(self) -> State:
         held = min(int(self._held[0]), len(self._ring))
-        own = {name: array.copy() for name, array in self._arrays().items()}
         return {
-            **own,
+            **copied(self._arrays()),
             "ring": self._ring[:held].copy(),
             **nested("memory", self._memory.state()),
         }
 
     def load_state(self, state: State) -> None:
-        for name, array in self._arrays().items():
-            array[:] = state[name]
+        put_back(self._arrays(), state)
         self._ring[: len(state["ring"])] = state["ring"]
         self._memory.load_state(part("memory", state))
         write_entries(self._tables, self._memory.filled, self._memory.entries, self._origin, self._fit)

@@ -16,7 +16,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, Rows, State
+from detectors.block import BoolArray, FloatArray, Rows, State, copied, put_back
 from detectors.online.protocol import Scores
 from detectors.online.scale import CLIP, SETTLED, fit_scale, learn_scale, new_scale, standardise
 from detectors.online.smoothing import advance
@@ -91,11 +91,10 @@ class Principal:
         self._average[:] = carry["average"]
 
     def state(self) -> State:
-        return {name: array.copy() for name, array in self._arrays().items()}
+        return copied(self._arrays())
 
     def load_state(self, state: State) -> None:
-        for name, array in self._arrays().items():
-            array[:] = state[name]
+        put_back(self._arrays(), state)
 
     def _arrays(self) -> State:
         return {
