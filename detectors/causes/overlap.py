@@ -1,10 +1,8 @@
-"""Has the answer settled? Agreement of consecutive ranked lists, and of consecutive graphs (CORAL, stopping)."""
+"""Has the answer settled? Agreement of consecutive ranked lists (CORAL, stopping)."""
 
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-
-from detectors.block import FloatArray
 
 
 def rank_biased_overlap(first: Sequence[Hashable], second: Sequence[Hashable], *, persistence: float = 0.9) -> float:
@@ -25,22 +23,3 @@ def rank_biased_overlap(first: Sequence[Hashable], second: Sequence[Hashable], *
     weights = persistence ** np.arange(depth)
     agreement = [len(set(first[:d]) & set(second[:d])) / d for d in range(1, depth + 1)]
     return float(weights @ np.array(agreement) / weights.sum())
-
-
-def edge_divergence(first: FloatArray, second: FloatArray) -> float:
-    """Jensen-Shannon divergence (base 2, in [0, 1]) of two graphs' edge weights taken as distributions.
-
-    first, second: (D, D) weights, their sizes count. A graph without edges differs fully from one with, and not at
-    all from another one without. The use of this measure is the paper's, its exact form [memory].
-    """
-    p, q = np.abs(first).ravel(), np.abs(second).ravel()
-    if not p.sum() or not q.sum():
-        return float(bool(p.sum()) != bool(q.sum()))
-    p, q = p / p.sum(), q / q.sum()
-    middle = (p + q) / 2
-    return float(min(1.0, max(0.0, (_divergence(p, middle) + _divergence(q, middle)) / 2)))
-
-
-def _divergence(p: FloatArray, q: FloatArray) -> float:
-    there = p > 0
-    return float(np.sum(p[there] * np.log2(p[there] / q[there])))

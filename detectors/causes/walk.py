@@ -61,22 +61,3 @@ def stationary(moves: FloatArray, start: FloatArray, restart: float) -> FloatArr
     system = np.eye(len(start)) - (1.0 - restart) * moves.T
     solved = np.maximum(np.linalg.solve(system, restart * start), 0.0)
     return np.asarray(solved / solved.sum())
-
-
-def partial_correlations(correlation: FloatArray, adjacency: BoolArray, kpi: int, *, ridge: float = 1e-3) -> FloatArray:
-    """Relevance of each variable to a KPI: the size of their partial correlation given the parents of both.
-
-    correlation: (D, D).  adjacency: [i, j] True where i causes j.  R_i = |partial correlation of KPI and i given
-    (Pa(KPI) without i) and (Pa(i) without KPI)|, R_kpi = 0.  ridge [ours] keeps collinear parents solvable.
-    """
-    count = len(correlation)
-    relevance = np.zeros(count)
-    for i in range(count):
-        if i == kpi:
-            continue
-        given = adjacency[:, kpi] | adjacency[:, i]
-        given[[kpi, i]] = False
-        chosen = np.r_[kpi, i, np.flatnonzero(given)]
-        inverse = np.linalg.inv(correlation[np.ix_(chosen, chosen)] + ridge * np.eye(len(chosen)))
-        relevance[i] = min(1.0, abs(inverse[0, 1]) / np.sqrt(inverse[0, 0] * inverse[1, 1]))
-    return relevance

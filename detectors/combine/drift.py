@@ -69,11 +69,6 @@ class Drift:
         self._counts = np.zeros(5, dtype=np.int64)
 
     @property
-    def opened_at(self) -> int:
-        """The row at which the warm-up began: 0, or that of the last accepted drift."""
-        return int(self._counts[OPENED])
-
-    @property
     def times(self) -> int:
         """How often the warm-up was opened anew."""
         return int(self._counts[TIMES])
