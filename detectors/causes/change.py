@@ -14,11 +14,11 @@ import numpy as np
 from detectors.block import FloatArray, State
 from detectors.causes.conditional import Conditional, fit_conditional
 from detectors.causes.deviation import Baseline, fit_baseline, peer_groups, standardise
-from detectors.causes.exceedance import HORIZONS, fit_lines, loudest, past_statistics, profile
+from detectors.causes.exceedance import HORIZONS, fit_lines, past_statistics, running_totals, sum_of_largest
 from detectors.causes.peaks import alarm_threshold
 from detectors.causes.ring import Ring
 from detectors.causes.settings import CausesSettings
-from detectors.causes.signals import excess, signals
+from detectors.causes.signals import Signals, all_finite
 from detectors.findings import Trigger
 
 FIRST_FIT = 20  # quiet rows
@@ -63,17 +63,20 @@ class ChangeTrigger:
         self._groups = peer_groups(variables)
         self._history = Ring(settings.history_rows, count)
         self._judged = Ring(settings.history_rows, 2 * count, dtype=np.float32)
-        self._recent = np.zeros((0, count))  # the last rows, whatever they are
+        self._recent = Ring(HORIZONS[-1] + 1, count)  # the last rows, whatever they are
         self._waiting: list[FloatArray] = []  # rows not yet learned, with their signals (3 D,) (NaN: not judged)
         self._held = np.zeros(count)  # profile of the change that is on; zeros: none
+        self._not_judged = np.full(2 * count, np.nan)
+        self._nothing = np.zeros(count)
         self._model: Model | None = None
+        self._signals: Signals | None = None  # of the last rows, by the model
         self._learned = self._fitted = self._held_rows = 0
         self._record = 0.0
         self._surplus = 0.0  # alarms more than promised: 1 an alarm, less rows / rows_per_false_alarm, at least 0
 
     def step(self, row: FloatArray, time: int, number: int) -> Trigger | None:
-        self._recent = np.concatenate([self._recent, row[None]])[-(HORIZONS[-1] + 1) :]
-        seen, statistic, shape = self._judge()
+        self._recent.append(row)
+        seen, statistic, shape = self._judge(row)
         limit, calibrated = self._limit()
         fired = self._is_new(statistic, shape, limit)
         self._surplus = max(0.0, self._surplus - 1.0 / self._settings.change.rows_per_false_alarm) + fired
@@ -87,15 +90,19 @@ class ChangeTrigger:
         self._refit_if_due()
         return Trigger(time, number, self.name, statistic, limit, calibrated) if fired else None
 
-    def _judge(self) -> tuple[FloatArray, float, FloatArray]:
+    def _judge(self, row: FloatArray) -> tuple[FloatArray, float, FloatArray]:
         """Signals (2 D,), statistic and profile (D,) of the newest row."""
-        count = self._recent.shape[1]
-        if self._model is None or len(self._recent) < 2:
-            return np.full(2 * count, np.nan), 0.0, np.zeros(count)
-        model = self._model
-        recent = signals(self._recent, model.baseline, model.conditional)
-        shape = profile(excess(recent, model.lines, self._settings.change.cap))
-        return recent[-1], float(loudest(shape)), shape
+        if self._signals is None:
+            return self._not_judged, 0.0, self._nothing
+        statistic, shape = self._signals.follow(row)
+        return self._signals.newest, statistic, shape
+
+    def _take_up(self, model: Model) -> None:
+        """Judge by this model from now on, as if it had judged the last rows too."""
+        self._model = model
+        self._signals = Signals(model.baseline, model.conditional, model.lines, self._settings.change.cap)
+        for row in self._recent.rows():
+            self._signals.follow(row)
 
     def _limit(self) -> tuple[float, bool]:
         if self._model is None or len(self._judged) < OWN_PAST:
@@ -110,7 +117,7 @@ class ChangeTrigger:
             return False
         if 0 < self._held_rows <= HORIZONS[-1]:  # the moving sums still fill
             return False
-        return float(loudest(np.maximum(shape - self._held, 0.0))) >= limit
+        return bool(sum_of_largest(np.maximum(shape - self._held, 0.0)) >= limit)
 
     def _hold(self, fired: bool, statistic: float, shape: FloatArray, limit: float) -> None:
         """Remember the change that is on, so that it fires once, until it is over."""
@@ -129,10 +136,10 @@ class ChangeTrigger:
         self._waiting.append(row_and_signals)
         if len(self._waiting) <= LATENCY:
             return
-        count, oldest = self._recent.shape[1], self._waiting.pop(0)
+        count, oldest = len(self._held), self._waiting.pop(0)
         self._history.append(oldest[:count])
         self._learned += 1
-        if np.isfinite(oldest[count:]).all():
+        if all_finite(oldest[count:]):
             self._judged.append(oldest[count:])
 
     def _refit_if_due(self) -> None:
@@ -143,21 +150,22 @@ class ChangeTrigger:
             return
         self._fitted = self._learned
         evidence = self._settings.evidence
-        rows = self._history.rows().copy()
+        rows = self._history.rows()
         baseline = fit_baseline(rows, self._groups, peer_floor=evidence.peer_floor)
         conditional = fit_conditional(standardise(rows, baseline), ridge=evidence.ridge)
         past = self._judged.rows().astype(np.float64)
-        lines = fit_lines(past) if len(past) >= FIRST_FIT else self._no_lines()
-        self._model = Model(baseline, conditional, lines, self._threshold(past, lines))
+        totals = running_totals(past)
+        lines = fit_lines(totals) if len(past) >= FIRST_FIT else self._no_lines()
+        self._take_up(Model(baseline, conditional, lines, self._threshold(totals, lines)))
 
     def _no_lines(self) -> FloatArray:
-        return np.full((len(HORIZONS), self._judged.rows().shape[1]), np.inf)
+        return np.full((len(HORIZONS), 2 * len(self._held)), np.inf)
 
-    def _threshold(self, past: FloatArray, lines: FloatArray) -> float | None:
-        if len(past) < max(ARMED_ROWS, ARMED_FACTOR * self._recent.shape[1]):
+    def _threshold(self, totals: FloatArray, lines: FloatArray) -> float | None:
+        if len(self._judged) < max(ARMED_ROWS, ARMED_FACTOR * len(self._held)):
             return None
         change = self._settings.change
-        statistics = past_statistics(past, lines, change.cap)
+        statistics = past_statistics(totals, lines, change.cap)
         return alarm_threshold(statistics, rows_per_alarm=change.rows_per_false_alarm)
 
     def state(self) -> State:
@@ -165,7 +173,7 @@ class ChangeTrigger:
         state: State = {
             "history": self._history.rows().copy(),
             "judged": self._judged.rows().copy(),
-            "recent": self._recent.copy(),
+            "recent": self._recent.rows().copy(),
             "waiting": np.array(self._waiting).reshape(-1, 3 * len(self._held)),
             "held": self._held.copy(),
             "counts": np.array(counts, dtype=np.int64),
@@ -176,11 +184,14 @@ class ChangeTrigger:
     def load_state(self, state: State) -> None:
         self._history.load(state["history"])
         self._judged.load(state["judged"])
-        self._recent, self._waiting = np.array(state["recent"]), list(np.array(state["waiting"]))
+        self._recent.load(state["recent"])
+        self._waiting = list(np.array(state["waiting"]))
         self._held = np.array(state["held"])
         self._record, self._surplus = state["record"].tolist()
         self._learned, self._fitted, self._held_rows, fitted = state["counts"].tolist()
-        self._model = _model_of(state) if fitted else None
+        self._model = self._signals = None
+        if fitted:
+            self._take_up(_model_of(state))
 
 
 def _state_of(model: Model) -> State:

@@ -8,6 +8,7 @@ before comes from one ridge precision matrix; no graph is needed.
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from detectors.block import FloatArray
 
@@ -34,14 +35,24 @@ def fit_conditional(z: FloatArray, *, ridge: float) -> Conditional:
     strength = max(ridge, 3.0 * width / count)
     precision = np.linalg.inv(pairs.T @ pairs / count + strength * np.eye(width))
     size = z.shape[1]
-    diagonal = np.diag(precision)[:size]
+    diagonal = np.diag(precision)[:size].copy()
     projected = pairs @ precision
-    residuals = projected[:, :size] / diagonal
-    joint = np.einsum("ij,ij->i", projected, pairs)[:, None]
-    leverage = np.minimum((joint - diagonal * residuals**2) / count, LARGEST_LEVERAGE)
-    left_out = residuals / (1.0 - leverage)
-    scale = np.maximum(np.sqrt((left_out**2).mean(axis=0)), SCALE_FLOOR)
+    squares = np.zeros(size)
+    _left_out_squares(projected, np.einsum("ij,ij->i", projected, pairs), diagonal, squares)
+    scale = np.maximum(np.sqrt(squares / count), SCALE_FLOOR)
     return Conditional(np.ascontiguousarray(precision[:, :size] / (diagonal * scale)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _left_out_squares(projected: FloatArray, joint: FloatArray, diagonal: FloatArray, squares: FloatArray) -> None:
+    """Sums (D,) of the squared leave-one-out residuals. projected: (n, 2D) Y K.  joint: (n,) y' K y of each row."""
+    count = projected.shape[0]
+    for t in range(count):
+        for j in range(diagonal.shape[0]):
+            residual = projected[t, j] / diagonal[j]
+            leverage = min((joint[t] - diagonal[j] * (residual * residual)) / count, LARGEST_LEVERAGE)
+            left_out = residual / (1.0 - leverage)
+            squares[j] += left_out * left_out
 
 
 def with_lag(z: FloatArray, before: FloatArray) -> FloatArray:

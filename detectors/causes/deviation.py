@@ -55,15 +55,43 @@ def _center_and_spread(rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
     present = np.isfinite(rows)
     seen = present.any(axis=0)
     count = np.maximum(present.sum(axis=0), 1)
-    ordered = np.where(seen, np.sort(np.where(present, rows, np.inf), axis=0), 0.0)  # missing cells last
-    columns = np.arange(rows.shape[1])
-    low, high = ordered[(count - 1) // 2, columns], ordered[count // 2, columns]
-    center = np.where(seen, 0.5 * (low + high), 0.0)
-    offsets = np.where(present, rows - center, 0.0)
-    mean = offsets.sum(axis=0) / count
-    deviation = np.sqrt(np.where(present, (offsets - mean) ** 2, 0.0).sum(axis=0) / count)
-    width = np.where(seen, ordered[count - 1, columns] - ordered[0, columns], 0.0)
+    center = np.where(seen, _medians(rows, present, count), 0.0)
+    deviation, width = np.empty(rows.shape[1]), np.empty(rows.shape[1])
+    _measure_spread(rows, present, center, count, deviation, width)
     return center, np.where(width > 0.0, np.maximum(deviation, width / 6.0), 0.0), width
+
+
+def _medians(rows: FloatArray, present: BoolArray, count: IntArray) -> FloatArray:
+    """(D,) the median of each column's present cells, count (D,) of them."""
+    columns = np.where(present.T, rows.T, np.inf)  # missing cells last
+    low, high = (count - 1) // 2, count // 2
+    columns.partition(np.unique([low, high]), axis=1)
+    every = np.arange(len(columns))
+    return np.asarray(0.5 * (columns[every, low] + columns[every, high]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _measure_spread(
+    rows: FloatArray, present: BoolArray, center: FloatArray, count: IntArray, deviation: FloatArray, width: FloatArray
+) -> None:
+    """Standard deviation and range of each column's present cells; 0 where there are none."""
+    size = rows.shape[1]
+    mean, squares = np.zeros(size), np.zeros(size)
+    lowest, highest = np.full(size, np.inf), np.full(size, -np.inf)
+    for t in range(rows.shape[0]):
+        for j in range(size):
+            if present[t, j]:
+                mean[j] += rows[t, j] - center[j]
+                lowest[j], highest[j] = min(lowest[j], rows[t, j]), max(highest[j], rows[t, j])
+    mean /= count
+    for t in range(rows.shape[0]):
+        for j in range(size):
+            if present[t, j]:
+                away = rows[t, j] - center[j] - mean[j]
+                squares[j] += away * away
+    for j in range(size):
+        deviation[j] = np.sqrt(squares[j] / count[j])
+        width[j] = max(highest[j] - lowest[j], 0.0)
 
 
 def _peer_spread(center: FloatArray, groups: IntArray) -> FloatArray:
@@ -88,13 +116,19 @@ def standardise(rows: FloatArray, baseline: Baseline) -> FloatArray:
 def _standardise(rows: FloatArray, center: FloatArray, scale: FloatArray, frozen: BoolArray, out: FloatArray) -> None:
     for t in range(rows.shape[0]):
         for j in range(rows.shape[1]):
-            offset = rows[t, j] - center[j]
-            if not np.isfinite(rows[t, j]):
-                out[t, j] = 0.0
-            elif not frozen[j]:
-                out[t, j] = offset / scale[j]
-            else:  # it never moved, and gives no scale
-                out[t, j] = FROZEN_JUMP * np.sign(offset) if abs(offset) > 1e-12 * abs(center[j]) else 0.0
+            out[t, j] = deviation_of(rows[t, j], center[j], scale[j], frozen[j])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def deviation_of(reading: float, center: float, scale: float, frozen: bool) -> float:
+    """The deviation of one reading."""
+    if not np.isfinite(reading):
+        return 0.0
+    offset = reading - center
+    if not frozen:
+        return offset / scale
+    # it never moved, and gives no scale
+    return FROZEN_JUMP * np.sign(offset) if abs(offset) > 1e-12 * abs(center) else 0.0
 
 
 def strength(z: FloatArray) -> FloatArray:

@@ -1,0 +1,86 @@
+"""Slow and obvious twins of the kernels of detectors.causes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.causes.conditional import LARGEST_LEVERAGE, SCALE_FLOOR, with_lag
+from detectors.causes.deviation import Baseline, standardise
+from detectors.causes.exceedance import HORIZONS, LEAST_LINE, LOUDEST, TAIL, log_excess
+
+Array = NDArray[np.float64]
+
+
+def slow_center_and_spread(rows: Array) -> tuple[Array, Array, Array]:
+    """Median, max(deviation, range / 6) and range of each column of rows (N, D), of what is there."""
+    present = np.isfinite(rows)
+    seen = present.any(axis=0)
+    count = np.maximum(present.sum(axis=0), 1)
+    ordered = np.where(seen, np.sort(np.where(present, rows, np.inf), axis=0), 0.0)  # missing cells last
+    columns = np.arange(rows.shape[1])
+    low, high = ordered[(count - 1) // 2, columns], ordered[count // 2, columns]
+    center = np.where(seen, 0.5 * (low + high), 0.0)
+    offsets = np.where(present, rows - center, 0.0)
+    mean = offsets.sum(axis=0) / count
+    deviation = np.sqrt(np.where(present, (offsets - mean) ** 2, 0.0).sum(axis=0) / count)
+    width = np.where(seen, ordered[count - 1, columns] - ordered[0, columns], 0.0)
+    return center, np.where(width > 0.0, np.maximum(deviation, width / 6.0), 0.0), width
+
+
+def slow_conditional(z: Array, ridge: float) -> Array:
+    """The weights (2D, D) of the conditional model of deviations z (N, D)."""
+    pairs = with_lag(z[1:], z[:-1])
+    count, width = pairs.shape
+    strength = max(ridge, 3.0 * width / count)
+    precision = np.linalg.inv(pairs.T @ pairs / count + strength * np.eye(width))
+    size = z.shape[1]
+    diagonal = np.diag(precision)[:size]
+    projected = pairs @ precision
+    residuals = projected[:, :size] / diagonal
+    joint = np.einsum("ij,ij->i", projected, pairs)[:, None]
+    leverage = np.minimum((joint - diagonal * residuals**2) / count, LARGEST_LEVERAGE)
+    left_out = residuals / (1.0 - leverage)
+    scale = np.maximum(np.sqrt((left_out**2).mean(axis=0)), SCALE_FLOOR)
+    weights: Array = precision[:, :size] / (diagonal * scale)
+    return weights
+
+
+def slow_moving_sums(signals: Array, horizon: int) -> Array:
+    """(N - horizon + 1, M) of signals (N, M)."""
+    total = np.concatenate([np.zeros((1, signals.shape[1])), np.cumsum(signals, axis=0)])
+    sums: Array = np.abs(total[horizon:] - total[:-horizon]) / np.sqrt(horizon)
+    return sums
+
+
+def slow_lines(signals: Array) -> Array:
+    """(3, M) of signals (N, M)."""
+    lines = np.full((len(HORIZONS), signals.shape[1]), LEAST_LINE)
+    for line, horizon in zip(lines, HORIZONS, strict=True):
+        ordered = np.sort(slow_moving_sums(signals, horizon), axis=0)
+        start = int(np.ceil((1.0 - TAIL) * len(ordered)))
+        body = ordered[start - 1]
+        excess = (ordered[start:] - body).mean(axis=0) if start < len(ordered) else 0.0
+        np.maximum(line, body + np.log(TAIL / 0.01) * excess, out=line)
+    return lines
+
+
+def slow_statistics(signals: Array, lines: Array, cap: float) -> Array:
+    """(N,) the change trigger's statistic of each row of signals (N, 2 D)."""
+    excess = np.zeros(signals.shape)
+    for line, horizon in zip(lines, HORIZONS, strict=True):
+        over = log_excess(slow_moving_sums(signals, horizon), line, cap)
+        np.maximum(excess[horizon - 1 :], over, out=excess[horizon - 1 :])
+    return slow_statistic(excess)
+
+
+def slow_statistic(excess: Array) -> Array:
+    """(...,) the statistic of the log excess (..., 2 D): the three largest variables, each by its larger signal."""
+    size = excess.shape[-1] // 2
+    profile = np.sqrt(np.maximum(excess[..., :size], excess[..., size:]))
+    statistic: Array = np.sort(profile, axis=-1)[..., -LOUDEST:].sum(axis=-1)
+    return statistic
+
+
+def slow_signals(rows: Array, baseline: Baseline, weights: Array) -> Array:
+    """(T - 1, 2 D) deviations beside residuals of rows (T, D)."""
+    z = standardise(rows, baseline)
+    return np.hstack([z[1:], with_lag(z[1:], z[:-1]) @ weights])

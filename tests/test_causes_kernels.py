@@ -1,0 +1,75 @@
+"""The kernels of the causes equal their slow twins: bit for bit, where both add up in the same order."""
+
+import numpy as np
+import pytest
+from reference_causes import (
+    slow_center_and_spread,
+    slow_conditional,
+    slow_lines,
+    slow_signals,
+    slow_statistic,
+    slow_statistics,
+)
+
+from detectors.causes.conditional import fit_conditional
+from detectors.causes.deviation import fit_baseline, standardise
+from detectors.causes.exceedance import fit_lines, log_excess, past_statistics, running_totals
+from detectors.causes.signals import Signals
+
+CAP = 9.0
+
+
+def heavy(rows: int, columns: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_t(3, size=(rows, columns))
+
+
+def with_holes(rows: int, seed: int) -> np.ndarray:
+    """Nine columns: one constant, one missing, one of few levels, some cells missing or infinite, one column huge."""
+    x = heavy(rows, 9, seed)
+    x[:, 1], x[:, 2], x[:, 3] = 7.0, np.nan, np.round(x[:, 3])
+    x[::5, 4], x[3::7, 5], x[:, 6] = np.nan, np.inf, 1e9 * x[:, 6]
+    return x
+
+
+@pytest.mark.parametrize("rows", [1, 2, 20, 333])
+def test_the_baseline_equals_a_plain_one(rows: int) -> None:
+    x = with_holes(rows, rows)
+    center, spread, width = slow_center_and_spread(x)
+    found = fit_baseline(x, np.full(9, -1), peer_floor=0.0)
+    np.testing.assert_array_equal(found.center, center)
+    np.testing.assert_array_equal(found.scale, np.where(spread > 0.0, spread, 1.0))
+    np.testing.assert_array_equal(found.constant, width == 0.0)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(24, 2), (40, 30), (1440, 38)])
+def test_the_conditional_model_equals_a_plain_one(rows: int, columns: int) -> None:
+    z = heavy(rows, columns, 0)
+    np.testing.assert_array_equal(fit_conditional(z, ridge=0.3).weights, slow_conditional(z, 0.3))
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(20, 2), (131, 4), (1440, 76)])
+def test_lines_and_past_statistics_equal_plain_ones(rows: int, columns: int) -> None:
+    signals = heavy(rows, columns, rows)
+    signals[rows // 2 :, 0] = 0.0
+    totals = running_totals(signals)
+    lines = fit_lines(totals)
+    np.testing.assert_array_equal(lines, slow_lines(signals))
+    for low in (lines, 0.3 * lines, np.full(lines.shape, np.inf)):
+        np.testing.assert_array_equal(past_statistics(totals, low, CAP), slow_statistics(signals, low, CAP))
+
+
+def test_row_by_row_the_statistic_is_that_of_all_rows_at_once() -> None:
+    quiet, x = with_holes(200, 1), 3.0 * with_holes(60, 2)
+    baseline = fit_baseline(quiet, np.full(9, -1), peer_floor=0.0)
+    model = fit_conditional(standardise(quiet, baseline), ridge=0.3)
+    lines = np.full((3, 18), 1.5)
+    past = slow_signals(x, baseline, model.weights)
+    signals = Signals(baseline, model, lines, CAP)
+    assert signals.follow(x[0])[0] == 0.0
+    for t, row in enumerate(x[1:]):
+        sums = [np.abs(past[t + 1 - h : t + 1].sum(axis=0)) / np.sqrt(h) for h in (1, 2, 4) if t + 1 >= h]
+        excess = np.max([log_excess(s, lines[0], CAP) for s in sums], axis=0)
+        statistic, profile = signals.follow(row)
+        np.testing.assert_allclose(signals.newest, past[t], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(profile, np.sqrt(np.maximum(excess[:9], excess[9:])), rtol=1e-6, atol=1e-6)
+        assert statistic == pytest.approx(float(slow_statistic(excess)))
