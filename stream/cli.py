@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: the config's")
     common.add_argument("--log-format", choices=("logfmt", "json"), help="default: the config's")
     verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for add in (_add_replay, _add_explain, _add_run, _add_config, _add_topics):
+    for add in (_add_replay, _add_explain, _add_run, _add_config, _add_topics, _add_state):
         add(verbs, common)
     version = verbs.add_parser("version", help="print the version")
     version.set_defaults(command="stream.commands:show_version")
@@ -87,6 +87,16 @@ def _add_topics(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     create.add_argument("--partitions", type=int, default=-1, metavar="N", help="of the input topics (the broker's)")
     create.add_argument("--replication", type=int, default=-1, metavar="N", help="replicas (the broker's default)")
     create.set_defaults(command="stream.commands:create_topics")
+
+
+def _add_state(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    state = verbs.add_parser("state", help="the snapshots of a running or stopped tocsin")
+    what = state.add_subparsers(dest="what", required=True, metavar="inspect")
+    inspect = what.add_parser("inspect", parents=[common], help="what is kept of each partition; reads only")
+    inspect.add_argument("directory", nargs="?", metavar="DIRECTORY", help="of snapshots (the one of the config)")
+    inspect.add_argument("--config", metavar="C.yml", help="whose state topic or directory it is, and what to match")
+    inspect.add_argument("--output", choices=("text", "json"), default="text", help="what standard output gets")
+    inspect.set_defaults(command="stream.inspection_command:inspect")
 
 
 def main(words: Sequence[str] | None = None) -> int:
