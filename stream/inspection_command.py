@@ -66,14 +66,15 @@ def _print(found: Sequence[InspectedSnapshot]) -> None:
 
 
 def _snapshots(found: Sequence[InspectedSnapshot]) -> Table:
-    table = _table("partition", "generation", "owner", "position", "saved at", "version", "config", "matches")
+    table = _table("partition", "generation", "owner", "position", "saved at (UTC)", "version", "config", "matches")
     for name in ("systems", "warm", "rows", "size"):
         table.add_column(name, justify="right")
     table.add_column("status")
     for s in found:
         warm = "?" if any(x.is_warm is None for x in s.systems) else str(sum(bool(x.is_warm) for x in s.systems))
         matches = YES_NO[s.config_matches] if s.config_hash else ""
-        about = [s.partition, s.generation, s.owner, s.position, s.saved_at, s.schema_version, s.config_hash, matches]
+        saved_at = (s.saved_at or "")[:19].replace("T", " ")
+        about = [s.partition, s.generation, s.owner, s.position, saved_at, s.schema_version, s.config_hash, matches]
         counts = (
             [len(s.systems), warm, f"{s.rows:,}", _size(s.bytes)]
             if s.status == "whole"
