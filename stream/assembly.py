@@ -32,15 +32,19 @@ def check(config: Config) -> str:
     return config_hash(config, given_graph(config))
 
 
-def make_background(config: Config, *, in_step: bool) -> Background | str:
-    """The autoencoders: in step with the rows for a replay, else in a thread of their own; or why there are none."""
+def make_background(config: Config, *, in_step: bool, cores: float = 1.0) -> Background | str:
+    """The autoencoders: in step with the rows for a replay, else in a thread of their own; or why there are none.
+
+    cores: that the process may use. With less than one the thread's share is of that, so that the vote keeps the rest.
+    """
     reason = available()
     if reason is not None:
         return reason
     if in_step:
         return InStep(config.autoencoder.model, seed=config.seed)
     beside = config.autoencoder
-    return Worker(beside.model, seed=config.seed, capacity_rows=beside.capacity_rows, share=beside.share)
+    share = beside.share * min(1.0, cores)
+    return Worker(beside.model, seed=config.seed, capacity_rows=beside.capacity_rows, share=share)
 
 
 def make_pipeline(

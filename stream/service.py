@@ -4,6 +4,7 @@ import argparse
 import logging
 import signal
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from prometheus_client import CollectorRegistry
 from detectors.background.worker import Background
 from stream.assembly import given_graph, make_background, make_pipeline
 from stream.config import Config, load
+from stream.limits import Limits, read_limits, within
 from stream.log_lines import set_up
 from stream.metrics import Count, Metrics
+from stream.resources import Resources
 from stream.runner import Runner
 from stream.sinks.protocol import Sink
 from stream.sinks.registry import open_dead_letters, open_sinks
@@ -35,15 +38,16 @@ log = logging.getLogger(__name__)
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 after SIGTERM, SIGINT or the source's end. Raises the family of stream.errors."""
-    config = load(arguments.config)
+    limits, config = read_limits(), load(arguments.config)
+    config = replace(config, kafka=within(config.kafka, limits))
     set_up(arguments.log_level or config.log.level, arguments.log_format or config.log.format)
     registry = CollectorRegistry()
-    background = _background(config)
-    runner = _runner(config, registry, background)
+    background = _background(config, limits)
+    runner = _runner(config, registry, background, limits)
     web = WebServer(config.http.listen, registry, lambda: runner.is_ready) if config.http.listen else None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: runner.stop())
-    log.info("started", extra={"version": VERSION, "source": config.source.kind})
+    log.info("started", extra={"version": VERSION, "source": config.source.kind, **_told(limits)})
     try:
         runner.run()
     finally:
@@ -55,16 +59,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _background(config: Config) -> Background | None:
+def _told(limits: Limits) -> dict[str, int | float]:
+    """What the process may use, as far as it is known."""
+    return {name: value for name, value in asdict(limits).items() if value is not None}
+
+
+def _background(config: Config, limits: Limits) -> Background | None:
     """The autoencoders, or one line on why there are none."""
-    made = make_background(config, in_step=False) if config.autoencoder.enabled else "off by the config"
+    made = (
+        make_background(config, in_step=False, cores=limits.cpu_cores or 1.0)
+        if config.autoencoder.enabled
+        else "off by the config"
+    )
     if isinstance(made, str):
         log.warning("no autoencoder", extra={"reason": made})
         return None
     return made
 
 
-def _runner(config: Config, registry: CollectorRegistry, background: Background | None) -> Runner:
+def _runner(config: Config, registry: CollectorRegistry, background: Background | None, limits: Limits) -> Runner:
     """The parts, put together. A source joins its group at the first read, so a mistake until then disturbs nobody."""
     pipeline, decides = make_pipeline(config, given_graph(config), background=background)
     source = open_source(config)
@@ -83,7 +96,7 @@ def _runner(config: Config, registry: CollectorRegistry, background: Background 
         settings=config.runner,
         every_s=config.snapshot.every,
         share=config.snapshot.share,
-        observers=[Metrics(registry, version=VERSION, config_hash=decides, counts=counts)],
+        observers=[Metrics(registry, version=VERSION, config_hash=decides, counts=counts), Resources(registry, limits)],
         is_live=True,
     )
 
