@@ -7,6 +7,7 @@ from detectors.background.worker import Background, InStep, Worker
 from detectors.causes.graph import CausalGraph
 from detectors.monitor import Monitor
 from stream.config import Config, config_hash, hash_of
+from stream.errors import ConfigError
 from stream.event_time import to_text
 from stream.graph_file import read_graph
 from stream.pipeline import Pipeline
@@ -29,18 +30,30 @@ def check(config: Config) -> str:
     for kind in config.sinks.kinds:
         known(SINKS, "sinks.kinds", kind)
     known(DEAD_LETTERS, "sinks.dead_letters", config.sinks.dead_letters)
+    wants_canary(config)
     return config_hash(config, given_graph(config))
 
 
-def make_background(config: Config, *, in_step: bool) -> Background | str:
-    """The autoencoders: in step with the rows for a replay, else in a thread of their own; or why there are none."""
+def wants_canary(config: Config) -> bool:
+    """Raises ConfigError where there is no topic to send its rows to."""
+    if config.canary.enabled and config.source.kind != "kafka":
+        raise ConfigError(f"canary.enabled needs source.kind kafka, got {config.source.kind}")
+    return config.canary.enabled
+
+
+def make_background(config: Config, *, in_step: bool, cores: float = 1.0) -> Background | str:
+    """The autoencoders: in step with the rows for a replay, else in a thread of their own; or why there are none.
+
+    cores: that the process may use. With less than one the thread's share is of that, so that the vote keeps the rest.
+    """
     reason = available()
     if reason is not None:
         return reason
     if in_step:
         return InStep(config.autoencoder.model, seed=config.seed)
     beside = config.autoencoder
-    return Worker(beside.model, seed=config.seed, capacity_rows=beside.capacity_rows, share=beside.share)
+    share = beside.share * min(1.0, cores)
+    return Worker(beside.model, seed=config.seed, capacity_rows=beside.capacity_rows, share=share)
 
 
 def make_pipeline(
@@ -65,5 +78,6 @@ def make_pipeline(
         background_id=hash_of(config.seed, config.autoencoder.model),
         config_hash=decides,
         format_time=format_time,
+        canary=config.canary.system,
     )
     return pipeline, decides

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="default: the config's")
     common.add_argument("--log-format", choices=("logfmt", "json"), help="default: the config's")
     verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for add in (_add_replay, _add_explain, _add_run, _add_config, _add_topics):
+    for add in (_add_replay, _add_explain, _add_run, _add_config, _add_topics, _add_state, _add_dlq):
         add(verbs, common)
     version = verbs.add_parser("version", help="print the version")
     version.set_defaults(command="stream.commands:show_version")
@@ -87,6 +87,33 @@ def _add_topics(verbs: Verbs, common: argparse.ArgumentParser) -> None:
     create.add_argument("--partitions", type=int, default=-1, metavar="N", help="of the input topics (the broker's)")
     create.add_argument("--replication", type=int, default=-1, metavar="N", help="replicas (the broker's default)")
     create.set_defaults(command="stream.commands:create_topics")
+
+
+def _add_state(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    state = verbs.add_parser("state", help="the snapshots of a running or stopped tocsin")
+    what = state.add_subparsers(dest="what", required=True, metavar="inspect")
+    inspect = what.add_parser("inspect", parents=[common], help="what is kept of each partition; reads only")
+    inspect.add_argument("directory", nargs="?", metavar="DIRECTORY", help="of snapshots (the one of the config)")
+    inspect.add_argument("--config", metavar="C.yml", help="whose state topic or directory it is, and what to match")
+    inspect.add_argument("--output", choices=("text", "json"), default="text", help="what standard output gets")
+    inspect.set_defaults(command="stream.inspection_command:inspect")
+
+
+def _add_dlq(verbs: Verbs, common: argparse.ArgumentParser) -> None:
+    dlq = verbs.add_parser("dlq", help="rejected input that is kept as dead letters")
+    what = dlq.add_subparsers(dest="what", required=True, metavar="list|replay")
+    show = what.add_parser("list", parents=[common], help="how many, why, and the newest of them")
+    show.add_argument("--limit", type=int, default=20, metavar="N", help="letters that are shown (20)")
+    show.set_defaults(command="stream.dlq:show")
+    replay = what.add_parser("replay", parents=[common], help="send them to their topic again, each once")
+    replay.add_argument("--limit", type=int, metavar="N", help="send at most so many, the oldest first (all)")
+    replay.add_argument("--dry-run", action="store_true", help="only say how many")
+    replay.set_defaults(command="stream.dlq:replay")
+    for verb in (show, replay):
+        verb.add_argument("file", nargs="?", metavar="FILE", help="*.rejects.jsonl (where the config keeps them)")
+        verb.add_argument("--config", required=True, metavar="C.yml", help="a config file, or a folder of them")
+        verb.add_argument("--reason", action="append", metavar="R", help="only of this reason; may be repeated")
+        verb.add_argument("--output", choices=("text", "json"), default="text", help="what standard output gets")
 
 
 def main(words: Sequence[str] | None = None) -> int:

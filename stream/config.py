@@ -29,7 +29,7 @@ class BackgroundSettings:
 
     enabled: bool = True  # without torch it is off, which is told
     capacity_rows: int = 10_000  # of its queue; what finds it full is dropped and counted
-    share: float = 0.1  # of one core's time that it takes at most in run: the vote shares the machine with it
+    share: float = 0.1  # of a core's time, or of a smaller cgroup limit, at most in run: the vote shares it
     model: AutoencoderSettings = field(default_factory=AutoencoderSettings)
 
     def __post_init__(self) -> None:

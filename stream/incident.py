@@ -87,10 +87,14 @@ def incident_record(
     settings: IncidentSettings,
     config_hash: str,
     format_time: Callable[[int], Time],
+    is_canary: bool = False,
 ) -> IncidentRecord:
     """The incident as it was last updated, with the causes of the episode. format_time: ns to the time as shown."""
     fired, page = incident.trigger, incident.page
-    causes = {**(episode.fields if episode else {}), "note": _note(incident, episode, settings)}
+    causes = {
+        **(episode.fields if episode else {}),
+        "note": _note(incident, episode, settings, "suppressed as canary" if is_canary else ""),
+    }
     return IncidentRecord(
         id=incident_id(system, incident),
         system=system,
@@ -112,8 +116,8 @@ def incident_record(
     )
 
 
-def _note(incident: Incident, episode: Episode | None, settings: IncidentSettings) -> str:
-    """What the episode, the incident and the budget of pages have to say."""
+def _note(incident: Incident, episode: Episode | None, settings: IncidentSettings, canary: str) -> str:
+    """What the episode, the incident, the budget of pages and a canary have to say."""
     of_causes = episode.fields.get("note", "") if episode else ""
     held = f"held by the budget of {settings.pages_per_day:g} pages a day" if incident.page.is_held else ""
-    return "; ".join(part for part in (of_causes, incident.note, held) if part)
+    return "; ".join(part for part in (of_causes, incident.note, held, canary) if part)

@@ -35,7 +35,10 @@ class _Saved(msgspec.Struct):
 
 
 class Incidents:
-    """Follows the findings of one system row by row. format_time: ns to the time as records show it."""
+    """Follows the findings of one system row by row. format_time: ns to the time as records show it.
+
+    is_canary: its incidents never page.
+    """
 
     def __init__(
         self,
@@ -45,21 +48,28 @@ class Incidents:
         partition: str = "",
         config_hash: str = "",
         format_time: Callable[[int], Time],
+        is_canary: bool = False,
     ) -> None:
+        self.is_canary = is_canary
         self._system = system
         self._settings = settings
         self._partition = partition
         self._config_hash = config_hash
         self._format = format_time
         self._as_record = partial(
-            incident_record, system=system, settings=settings, config_hash=config_hash, format_time=format_time
+            incident_record,
+            system=system,
+            settings=settings,
+            config_hash=config_hash,
+            format_time=format_time,
+            is_canary=is_canary,
         )
         self._row = 0  # rows followed so far
         self._newest = Newest()
         self._incident: Incident | None = None
         self._episode: Episode | None = None
         self._resolved: Incident | None = None  # the last one, while its cooldown may still run
-        self._paging = Paging(system, settings)
+        self._paging = Paging(system, settings, is_canary=is_canary)
 
     @property
     def is_open(self) -> bool:

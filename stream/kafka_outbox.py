@@ -14,7 +14,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,11 +61,22 @@ class Outgoing:
 
 
 class Outbox:
-    """Sends records to topics, which must exist. Raises DependencyError if one does not, or nobody answers."""
+    """Sends records to topics, which must exist. Raises DependencyError if one does not, or nobody answers.
 
-    def __init__(self, settings: KafkaSettings, topics: Iterable[str], *, max_record: int) -> None:
+    on_refused: called with each record that is passed over.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topics: Iterable[str],
+        *,
+        max_record: int,
+        on_refused: Callable[[Outgoing], None] = lambda record: None,
+    ) -> None:
         self._settings = settings
         self._max_record = max_record
+        self._on_refused = on_refused
         self._waiting: deque[Outgoing] = deque()  # in the order of sending
         self._bytes = 0
         self._producer: _Producer | None = self._connect()
@@ -158,6 +169,7 @@ class Outbox:
 
     def _pass_over(self, record: Outgoing, error: KafkaError) -> None:
         self.passed_over += 1
+        self._on_refused(record)
         log.error("record passed over", extra={"topic": record.topic, "bytes": len(record), "error": str(error)})
 
     def _replace(self) -> "_Producer":

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from detectors.findings import Standing
 from detectors.online.registry import DETECTORS
+from stream.canary_rows import is_canary
 from stream.clock import Clock, SystemClock
 from stream.decode import REASONS
 from stream.errors import DependencyError
@@ -34,6 +35,7 @@ class Metrics(Observer):
     """Counts what the runner tells.
 
     counts: name (with _total) -> (help, how many so far), of parts that count for themselves.
+    canary: what the names of canaries begin with, whose readings, rows and findings are not counted.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Metrics(Observer):
         config_hash: str,
         counts: Mapping[str, tuple[str, Count]] | None = None,
         clock: Clock | None = None,
+        canary: str = "",
     ) -> None:
         self._clock = clock or SystemClock()
+        self._canary = canary
         self._looked_at = -LOOK_EVERY_S
         self._sizes: dict[str, int] = {}  # of each partition's newest snapshot
         self._counted: dict[str, dict[Counter, str]] = {}  # each system's incident that was counted last in each way
@@ -115,19 +119,22 @@ class Metrics(Observer):
             self.failures.labels(operation)
 
     def on_read(self, batch: Batch) -> None:
-        self.readings.inc(sum(len(readings.times) for readings in batch.readings))
+        self.readings.inc(sum(len(r.times) for r in batch.readings if not is_canary(self._canary, r.system)))
         for reject in batch.rejects:
             self.rejects.labels(reject.reason).inc()
 
     def on_step(self, outcome: Outcome, seconds: float) -> None:
         if outcome.steps:
             self.step_seconds.observe(seconds)
-            self.newest.set(max(int(step.rows.times[-1]) for step in outcome.steps) / 1e9)
-        self.rows.inc(outcome.rows)
+        steps = [step for step in outcome.steps if not is_canary(self._canary, step.system)]
+        if steps:
+            self.newest.set(max(int(step.rows.times[-1]) for step in steps) / 1e9)
+        self.rows.inc(sum(len(step.rows) for step in steps))
         for reject in outcome.rejects:
             self.rejects.labels(reject.reason).inc()
         for record in outcome.records:
-            self._count(record)
+            if not is_canary(self._canary, record.system):
+                self._count(record)
         for score in outcome.shadow:
             self.shadow.observe(score)
 

@@ -1,4 +1,4 @@
-"""Which incidents page people: severe enough, long enough, in no maintenance window and within the budget.
+"""Which incidents page people: severe enough, long enough, in no maintenance window, within the budget, no canary's.
 
 Sinks that wake somebody (Alertmanager, webhooks) tell of these only; all others tell of every incident. Decided at each
 verdict and trigger of an incident, by event time, so that however rows are cut into blocks the same incidents page.
@@ -17,21 +17,22 @@ class Page(msgspec.Struct):
     """How an incident stands with those who are paged."""
 
     since: int | None = None  # when it first paged
-    is_suppressed: bool = False  # by a maintenance window
+    is_suppressed: bool = False  # by a maintenance window, or as a canary's
     is_held: bool = False  # by the budget
 
 
 class Paging:
     """The rules of one system, and the times (ns) of the pages that its budget still counts."""
 
-    def __init__(self, system: str, settings: IncidentSettings) -> None:
+    def __init__(self, system: str, settings: IncidentSettings, *, is_canary: bool = False) -> None:
+        self._is_canary = is_canary
         self._system = system
         self._settings = settings
         self.recent: list[int] = []
 
     def consider(self, page: Page, *, severity: str, opened: int, now: int, is_opening: bool) -> None:
         """At a verdict or trigger of an incident. What was a page stays one; what was not may become one."""
-        covered = any(window.covers(self._system, now) for window in self._settings.maintenance)
+        covered = self._is_canary or any(w.covers(self._system, now) for w in self._settings.maintenance)
         page.is_suppressed = covered and (page.since is None or page.is_suppressed or is_opening)
         if page.since is not None:
             return

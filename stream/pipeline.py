@@ -10,6 +10,7 @@ from detectors.block import Block, BoolArray, FloatArray, IntArray, State, neste
 from detectors.findings import Findings, Standing
 from detectors.warmup import WarmUp
 from stream.align import Aligned, Aligner
+from stream.canary_rows import is_canary
 from stream.errors import StateError
 from stream.event_time import to_text
 from stream.incidents import Incidents
@@ -99,6 +100,8 @@ class Pipeline:
 
     make_monitor: variables -> a monitor.  format_time: how records write a time.
     background: gives opinions without a vote; background_id: its state is loaded only where this is the same.
+    canary: what the names of canaries begin with. They are systems as all others, but page nobody, and what is told of
+    the systems together leaves them out.
     """
 
     def __init__(
@@ -111,7 +114,9 @@ class Pipeline:
         background_id: str = "",
         config_hash: str = "",
         format_time: Callable[[int], Time] = to_text,
+        canary: str = "",
     ) -> None:
+        self._canary = canary
         self._make_monitor = make_monitor
         self._background = background
         self._background_id = background_id
@@ -170,17 +175,27 @@ class Pipeline:
                 partition=partition,
                 config_hash=self._config_hash,
                 format_time=self._format_time,
+                is_canary=is_canary(self._canary, name),
             )
             self._systems[key] = _System(key, Aligner(self._align), incidents, self._make_monitor)
         return self._systems[key]
 
     def __len__(self) -> int:
         """Systems known."""
-        return len(self._systems)
+        return len(self._watched())
+
+    def _watched(self) -> "dict[tuple[str, str], _System]":
+        """All but the canaries."""
+        return {key: system for key, system in self._systems.items() if not system.incidents.is_canary}
+
+    def warm_up_of(self, partition: str, system: str) -> WarmUp | None:
+        """How far one system is, a canary included; None if it has no row."""
+        found = self._systems.get((partition, system))
+        return None if found is None or found.monitor is None else found.monitor.warm_up
 
     @property
     def open_incidents(self) -> int:
-        return sum(system.incidents.is_open for system in self._systems.values())
+        return sum(system.incidents.is_open for system in self._watched().values())
 
     @property
     def paging_incidents(self) -> int:
@@ -194,17 +209,17 @@ class Pipeline:
     @property
     def warming(self) -> int:
         """Systems that cannot give a verdict yet."""
-        return sum(system.monitor is None or not system.monitor.is_warm for system in self._systems.values())
+        return sum(system.monitor is None or not system.monitor.is_warm for system in self._watched().values())
 
     def standings(self) -> dict[str, Standing]:
         """System -> how its vote stands; those without a row yet are left out."""
-        monitors = {name: system.monitor for (_, name), system in self._systems.items()}
+        monitors = {name: system.monitor for (_, name), system in self._watched().items()}
         return {name: monitor.standing for name, monitor in monitors.items() if monitor is not None}
 
     def warm_ups(self) -> dict[str, WarmUp]:
         """The systems that have a row, or parts of one, and are not done with warming."""
         found = {}
-        for (_, name), system in self._systems.items():
+        for (_, name), system in self._watched().items():
             progress = WarmUp(0, 1, {}) if system.monitor is None else system.monitor.warm_up
             if not progress.is_over:
                 found[name] = progress
@@ -212,7 +227,7 @@ class Pipeline:
 
     def silent(self) -> dict[str, tuple[str, ...]]:
         """The variables that stay away, of each system that has any."""
-        monitors = {name: system.monitor for (_, name), system in self._systems.items()}
+        monitors = {name: system.monitor for (_, name), system in self._watched().items()}
         return {name: monitor.silent for name, monitor in monitors.items() if monitor is not None and monitor.silent}
 
     def partitions(self) -> set[str]:

@@ -91,7 +91,7 @@ class IncidentRecord(msgspec.Struct, tag_field="kind", tag="incident", kw_only=T
     answer: str = ""  # the first cause's entity, or "unknown": then the causes are guesses
     note: str = ""
     paged_at: Time | None = None  # since when it pages people (stream.paging); None: not yet, or never
-    suppressed: bool = False  # it lies in a maintenance window
+    suppressed: bool = False  # it lies in a maintenance window, or is a canary's
     held: bool = False  # the budget of pages is spent: severity is info
     config_hash: str = ""
 

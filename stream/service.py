@@ -4,16 +4,22 @@ import argparse
 import logging
 import signal
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
 from detectors.background.worker import Background
-from stream.assembly import given_graph, make_background, make_pipeline
+from stream.assembly import given_graph, make_background, make_pipeline, wants_canary
+from stream.canary import Canary
 from stream.config import Config, load
+from stream.limits import Limits, read_limits, within
 from stream.log_lines import set_up
 from stream.metrics import Count, Metrics
+from stream.observer import Observer
+from stream.resources import Resources
 from stream.runner import Runner
 from stream.sinks.protocol import Sink
 from stream.sinks.registry import open_dead_letters, open_sinks
@@ -23,6 +29,9 @@ from stream.sources.protocol import Source
 from stream.sources.registry import open_source
 from stream.version import VERSION
 from stream.web import WebServer
+
+if TYPE_CHECKING:
+    from stream.canary_thread import CanaryThread
 
 BACKGROUND = {
     "submitted": "Rows offered to the autoencoders.",
@@ -35,18 +44,23 @@ log = logging.getLogger(__name__)
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 after SIGTERM, SIGINT or the source's end. Raises the family of stream.errors."""
-    config = load(arguments.config)
+    limits, config = read_limits(), load(arguments.config)
+    config = replace(config, kafka=within(config.kafka, limits))
     set_up(arguments.log_level or config.log.level, arguments.log_format or config.log.format)
     registry = CollectorRegistry()
-    background = _background(config)
-    runner = _runner(config, registry, background)
+    background = _background(config, limits)
+    canary = Canary(config.canary, config.kafka.consumer.group, registry) if wants_canary(config) else None
+    runner = _runner(config, registry, background, [Resources(registry, limits), *([canary] if canary else [])])
     web = WebServer(config.http.listen, registry, lambda: runner.is_ready) if config.http.listen else None
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: runner.stop())
-    log.info("started", extra={"version": VERSION, "source": config.source.kind})
+    log.info("started", extra={"version": VERSION, "source": config.source.kind, **_told(limits)})
+    thread = _canary_thread(canary, config) if canary else None
     try:
         runner.run()
     finally:
+        if thread:
+            thread.close()
         if web:
             web.close()
         if background:
@@ -55,16 +69,33 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _background(config: Config) -> Background | None:
+def _canary_thread(canary: Canary, config: Config) -> "CanaryThread":
+    from stream.canary_thread import CanaryThread, KafkaRows  # noqa: PLC0415  it loads the client
+
+    return CanaryThread(canary, partial(KafkaRows, config.kafka), every_s=config.canary.every)
+
+
+def _told(limits: Limits) -> dict[str, int | float]:
+    """What the process may use, as far as it is known."""
+    return {name: value for name, value in asdict(limits).items() if value is not None}
+
+
+def _background(config: Config, limits: Limits) -> Background | None:
     """The autoencoders, or one line on why there are none."""
-    made = make_background(config, in_step=False) if config.autoencoder.enabled else "off by the config"
+    made = (
+        make_background(config, in_step=False, cores=limits.cpu_cores or 1.0)
+        if config.autoencoder.enabled
+        else "off by the config"
+    )
     if isinstance(made, str):
         log.warning("no autoencoder", extra={"reason": made})
         return None
     return made
 
 
-def _runner(config: Config, registry: CollectorRegistry, background: Background | None) -> Runner:
+def _runner(
+    config: Config, registry: CollectorRegistry, background: Background | None, observers: Sequence[Observer]
+) -> Runner:
     """The parts, put together. A source joins its group at the first read, so a mistake until then disturbs nobody."""
     pipeline, decides = make_pipeline(config, given_graph(config), background=background)
     source = open_source(config)
@@ -74,6 +105,8 @@ def _runner(config: Config, registry: CollectorRegistry, background: Background 
     if snapshots:
         text = "Snapshots that were not used, by reason."
         counts["tocsin_snapshots_passed_over_total"] = text, lambda: {r: snapshots.passed_over[r] for r in REASONS}
+    canary = config.canary.system
+    metrics = Metrics(registry, version=VERSION, config_hash=decides, counts=counts, canary=canary)
     return Runner(
         source,
         pipeline,
@@ -83,7 +116,7 @@ def _runner(config: Config, registry: CollectorRegistry, background: Background 
         settings=config.runner,
         every_s=config.snapshot.every,
         share=config.snapshot.share,
-        observers=[Metrics(registry, version=VERSION, config_hash=decides, counts=counts)],
+        observers=[metrics, *observers],
         is_live=True,
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
 from stream.addresses import url_fault
+from stream.canary_rows import RARE
 from stream.maintenance import MaintenanceWindow
 
 Seconds: TypeAlias = Annotated[float, "duration"]  # 250ms, 30s, 5m, 1h, 7d
@@ -218,6 +219,32 @@ class IncidentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CanarySettings:
+    """A system of our own with a known anomaly, sent into the input topic and awaited behind the sinks (stream.canary).
+
+    system: begins its name, which goes on with the group and the partition. Systems whose name begins so never page
+    and are left out of the metrics of what is watched, whether a canary is enabled here or in another group.
+    """
+
+    enabled: bool = False  # with a Kafka source only
+    system: str = "tocsin-canary"
+    every: Seconds = 5.0  # between its rows
+    anomaly_every: Seconds = 1800.0  # between its anomalies
+    deadline: Seconds = 120.0  # after that an anomaly whose verdict has not left counts as missed
+
+    def __post_init__(self) -> None:
+        if not self.system or "/" in self.system:
+            raise ValueError(f"system must be a name without /, got {self.system!r}")
+        at_least("every", self.every, 0.01)
+        at_least("deadline", self.deadline, 1)
+        if self.anomaly_every < RARE * self.every:
+            raise ValueError(
+                f"anomaly_every must be at least {RARE} times every={self.every:g}s, or what is anomalous becomes "
+                f"normal, got {self.anomaly_every:g}s"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotSettings:
     """State and input positions, so that a restart, or the next owner of a partition, goes on where it stopped.
 
@@ -279,6 +306,7 @@ class Settings:
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     align: AlignSettings = field(default_factory=AlignSettings)
     incidents: IncidentSettings = field(default_factory=IncidentSettings)
+    canary: CanarySettings = field(default_factory=CanarySettings)
     snapshot: SnapshotSettings = field(default_factory=SnapshotSettings)
     runner: RunnerSettings = field(default_factory=RunnerSettings)
     http: HttpSettings = field(default_factory=HttpSettings)

@@ -63,7 +63,7 @@ class Snapshots:
         folder = self._folder(partition)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            number = max(self._numbers(folder), default=0) + 1
+            number = max(numbers_in(folder), default=0) + 1
             temporary = folder / f".{number:08d}.writing"
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
@@ -85,10 +85,10 @@ class Snapshots:
         """
         folder = self._folder(partition)
         damaged = []
-        for number in sorted(self._numbers(folder), reverse=True):
+        for number in sorted(numbers_in(folder), reverse=True):
             try:
                 return self._load(folder / f"{number:08d}", partition)
-            except _DamagedError as error:
+            except DamagedError as error:
                 damaged.append(f"{number:08d}: {error}")
                 self._judge.passes_over(partition, "damaged", f"{number:08d}: {error}")
         if damaged:
@@ -103,9 +103,6 @@ class Snapshots:
 
     def _folder(self, partition: str) -> Path:
         return self._root / quote(partition, safe="")
-
-    def _numbers(self, folder: Path) -> list[int]:
-        return [int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()] if folder.is_dir() else []
 
     def _write(self, folder: Path, partition: str, position: int, systems: Mapping[str, SystemState]) -> int:
         files: dict[str, str] = {}
@@ -129,36 +126,43 @@ class Snapshots:
         return size + len(content)
 
     def _load(self, folder: Path, partition: str) -> Snapshot | None:
-        manifest = _manifest(folder)
+        manifest = read_manifest(folder)
         self._judge.accepts_version(folder, manifest["schema_version"], SCHEMA_VERSION)
         if not self._judge.accepts_config(folder, partition, manifest["config_hash"]):
             return None
-        contents = {name: _get(folder / name, checksum) for name, checksum in manifest["files"].items()}
+        contents = {name: read_checked(folder / name, checksum) for name, checksum in manifest["files"].items()}
         try:
-            systems = dict(_system(contents, place) for place in range(len(contents) // 2))
+            systems = dict(system_in(contents, place) for place in range(len(contents) // 2))
             return Snapshot(int(manifest["position"]), systems)
         except (KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise _DamagedError(repr(error)) from None
+            raise DamagedError(repr(error)) from None
 
     def _prune(self, folder: Path) -> None:
-        for number in sorted(self._numbers(folder))[: -self._settings.keep]:
+        for number in sorted(numbers_in(folder))[: -self._settings.keep]:
             shutil.rmtree(folder / f"{number:08d}", ignore_errors=True)
 
 
-class _DamagedError(Exception):
+class DamagedError(Exception):
     """A snapshot that is not what was written."""
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def numbers_in(folder: Path) -> list[int]:
+    """Of the snapshots of a partition."""
+    return [int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()] if folder.is_dir() else []
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Raises DamagedError."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         found = {name: manifest[name] for name in ("schema_version", "config_hash", "position", "files")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _DamagedError(f"{MANIFEST}: {error!r}") from None
+        raise DamagedError(f"{MANIFEST}: {error!r}") from None
     return found
 
 
-def _system(contents: Mapping[str, bytes], place: int) -> tuple[str, SystemState]:
+def system_in(contents: Mapping[str, bytes], place: int) -> tuple[str, SystemState]:
+    """The name and state of the system of that number. Raises KeyError, ValueError, zipfile.BadZipFile."""
     document = json.loads(contents[f"{place}.json"])
     return document["system"], SystemState(document["state"], _unpack(contents[f"{place}.npz"]))
 
@@ -188,13 +192,14 @@ def _put(path: Path, content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _get(path: Path, checksum: str) -> bytes:
+def read_checked(path: Path, checksum: str) -> bytes:
+    """Raises DamagedError."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _DamagedError(f"{path.name}: {error.strerror}") from None
+        raise DamagedError(f"{path.name}: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != checksum:
-        raise _DamagedError(f"{path.name}: the checksum differs")
+        raise DamagedError(f"{path.name}: the checksum differs")
     return content
 
 

@@ -87,7 +87,7 @@ class TopicSnapshots:
         with state_reader(self._kafka) as reader:
             counted = self._counted(reader, topic)
             mark = self._claim(partition, int(digits))
-            found = _Found(partition, reader.records(self._topic, int(digits)))
+            found = Found(partition, reader.records(self._topic, int(digits)))
         if found.mark != mark:  # another process has claimed it since; a rebalance tells who it belongs to
             raise DependencyError(f"Kafka topic {self._topic}: our claim of {partition} is not the last one there")
         self._owned[partition] = _Owned(partition, int(digits), found.claim, counted, found.keys())
@@ -141,16 +141,17 @@ class TopicSnapshots:
         self._outbox.flush()
         return content
 
-    def _newest(self, found: "_Found", counted: int) -> Snapshot | None:
+    def _newest(self, found: "Found", counted: int) -> Snapshot | None:
         damaged = []
         for claim, content in found.manifests():
             where = f"{self._topic}: the state of {found.partition} (claim {claim})"
             try:
-                manifest = _parsed(content)
+                manifest = parsed(content)
                 self._judge.accepts_version(where, manifest["schema_version"], SCHEMA_VERSION)
                 if not self._accepts(where, found.partition, manifest, counted):
                     return None
-                return Snapshot(int(manifest["position"]), _systems(found, claim, manifest))
+                systems = {name: decode(state) for name, state in contents_in(found, claim, manifest)}
+                return Snapshot(int(manifest["position"]), systems)
             except (KeyError, ValueError, TypeError) as error:
                 damaged.append(f"claim {claim}: {error!r}")
                 self._judge.passes_over(found.partition, "damaged", damaged[-1])
@@ -207,7 +208,7 @@ class TopicSnapshots:
         self._outbox.send(self._topic, key.encode(), value, [], partition=owned.number)
 
 
-class _Found:
+class Found:
     """The records of one input partition: the newest of each key, without those that were deleted.
 
     claim, mark: offset and value of the last claim.
@@ -241,6 +242,14 @@ class _Found:
         """(claim, content), the newest owner's first."""
         return [(claim, self._manifests[claim][1]) for claim in sorted(self._manifests, reverse=True)]
 
+    def saved_at(self, claim: int) -> int:
+        """The offset of the claim's manifest."""
+        return self._manifests[claim][0]
+
+    def size(self, claim: int) -> int:
+        """Bytes that are kept of the claim: its manifest and its pieces."""
+        return len(self._manifests[claim][1]) + sum(map(len, self._pieces.get(claim, {}).values()))
+
     def late(self) -> Iterator[str]:
         """What a former owner wrote after somebody else had claimed the partition and saved its own."""
         for claim, (offset, _) in self._manifests.items():
@@ -264,14 +273,15 @@ class _Found:
         return [f"{self.partition}/{rest}" for rest in found]
 
 
-def _systems(found: _Found, claim: int, manifest: Mapping[str, Any]) -> dict[str, SystemState]:
+def contents_in(found: Found, claim: int, manifest: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """The name and the encoded state of each system. Raises ValueError or KeyError for a damaged snapshot."""
     index = json.loads(found.content(claim, found.content(claim, bytes.fromhex(manifest["index"]))))
-    return {
-        name: decode(found.content(claim, found.content(claim, bytes.fromhex(roots)))) for name, roots in index.items()
-    }
+    for name, roots in index.items():
+        yield name, found.content(claim, found.content(claim, bytes.fromhex(roots)))
 
 
-def _parsed(content: bytes) -> dict[str, Any]:
+def parsed(content: bytes) -> dict[str, Any]:
+    """A manifest. Raises ValueError."""
     manifest = json.loads(content)
     if not isinstance(manifest, dict):
         raise ValueError(f"the manifest is no object: {manifest!r}")

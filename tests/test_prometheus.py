@@ -11,7 +11,11 @@ from alert_servers import command
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream.canary import Canary
+from stream.limits import Limits
 from stream.metrics import Metrics
+from stream.resources import Resources
+from stream.settings import CanarySettings
 
 HOME = Path(__file__).resolve().parents[1] / "deploy" / "prometheus"
 
@@ -24,6 +28,8 @@ def alerts() -> list[dict[str, Any]]:
 def exported_names() -> set[str]:
     registry = CollectorRegistry()
     metrics = Metrics(registry, version="0", config_hash="0")
+    Resources(registry, Limits())
+    Canary(CanarySettings(), "tocsin", registry)
     metrics.lag.labels("t/0").set(0)
     families = text_string_to_metric_families(generate_latest(registry).decode())
     return {sample.name for family in families for sample in family.samples}

@@ -1,0 +1,50 @@
+"""The snapshots of a local directory, looked at without changing anything. Each partition's newest comes first."""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from stream.errors import InputError
+from stream.event_time import to_text
+from stream.inspection import Expected, InspectedSnapshot, InspectedSystem, heading, inspected_system
+from stream.snapshot import MANIFEST, SCHEMA_VERSION, DamagedError, numbers_in, read_checked, read_manifest, system_in
+
+
+def inspect_directory(root: Path, expected: Expected) -> list[InspectedSnapshot]:
+    """Raises InputError if there is no such directory. Reads every byte: checksums are compared."""
+    if not root.is_dir():
+        raise InputError(f"there is no directory {root} with snapshots")
+    folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+    found = (
+        _inspect(folder / f"{number:08d}", unquote(folder.name), number, expected)
+        for folder in folders
+        for number in sorted(numbers_in(folder), reverse=True)
+    )
+    return [snapshot for snapshot in found if snapshot is not None]
+
+
+def _inspect(folder: Path, partition: str, number: int, expected: Expected) -> InspectedSnapshot | None:
+    """None: a running process has removed it meanwhile, for a newer one."""
+    about: dict[str, Any] = {"partition": partition, "generation": number}
+    try:
+        about |= {"saved_at": to_text((folder / MANIFEST).stat().st_mtime_ns)} if folder.is_dir() else {}
+        about |= {"bytes": sum(file.stat().st_size for file in folder.iterdir())}
+        manifest = read_manifest(folder)
+        about |= heading(manifest, SCHEMA_VERSION, expected)
+        if about["status"] == "whole":
+            about |= {"systems": tuple(_systems(folder, manifest["files"], expected))}
+    except (OSError, DamagedError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        if not folder.is_dir():
+            return None
+        about |= {"status": "damaged", "detail": str(error) if isinstance(error, DamagedError) else repr(error)}
+    return InspectedSnapshot(**about)
+
+
+def _systems(folder: Path, files: dict[str, str], expected: Expected) -> Iterator[InspectedSystem]:
+    for place in range(len(files) // 2):
+        names = (f"{place}.json", f"{place}.npz")
+        contents = {name: read_checked(folder / name, files[name]) for name in names}
+        system, state = system_in(contents, place)
+        yield inspected_system(system, state.plain, sum(map(len, contents.values())), expected)
