@@ -13,6 +13,7 @@ from stream.pipeline import Pipeline
 from stream.records import Time
 from stream.sinks.registry import DEAD_LETTERS, SINKS
 from stream.sources.registry import SOURCES, known
+from stream.web_config import WebAccess
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -29,7 +30,13 @@ def check(config: Config) -> str:
     for kind in config.sinks.kinds:
         known(SINKS, "sinks.kinds", kind)
     known(DEAD_LETTERS, "sinks.dead_letters", config.sinks.dead_letters)
+    web_access(config)
     return config_hash(config, given_graph(config))
+
+
+def web_access(config: Config) -> WebAccess | None:
+    """Who may use the HTTP port, by its web config file. Raises ConfigError."""
+    return WebAccess(config.http.web_config_file) if config.http.web_config_file else None
 
 
 def make_background(config: Config, *, in_step: bool) -> Background | str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from detectors.background.worker import Background
-from stream.assembly import given_graph, make_background, make_pipeline
+from stream.assembly import given_graph, make_background, make_pipeline, web_access
 from stream.config import Config, load
 from stream.log_lines import set_up
 from stream.metrics import Count, Metrics
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     registry = CollectorRegistry()
     background = _background(config)
     runner = _runner(config, registry, background)
-    web = WebServer(config.http.listen, registry, lambda: runner.is_ready) if config.http.listen else None
+    web = _web(config, registry, runner)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: runner.stop())
     log.info("started", extra={"version": VERSION, "source": config.source.kind})
@@ -53,6 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
             background.close()
     log.info("stopped", extra={"systems": len(runner.pipeline)})
     return 0
+
+
+def _web(config: Config, registry: CollectorRegistry, runner: Runner) -> WebServer | None:
+    if not config.http.listen:
+        return None
+    return WebServer(config.http.listen, registry, lambda: runner.is_ready, access=web_access(config))
 
 
 def _background(config: Config) -> Background | None:

@@ -242,9 +242,10 @@ class SnapshotSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """/metrics, /-/healthy and /-/ready. Empty listen: off."""
+    """/metrics, /-/healthy and /-/ready. Empty listen: off. web_config_file: see :mod:`stream.web_config`."""
 
     listen: str = "127.0.0.1:9464"
+    web_config_file: str = ""  # TLS and passwords; empty: neither
 
 
 @dataclass(frozen=True, slots=True)
