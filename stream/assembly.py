@@ -1,6 +1,7 @@
 """A pipeline from a configuration: which monitor each system gets, which graph, which background scorer."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from detectors.background.autoencoder import available
 from detectors.background.worker import Background, InStep, Worker
@@ -9,7 +10,7 @@ from detectors.monitor import Monitor
 from stream.config import Config, config_hash, hash_of
 from stream.event_time import to_text
 from stream.graph_file import read_graph
-from stream.pipeline import Pipeline
+from stream.pipeline import MakeMonitor, Pipeline
 from stream.records import Time
 from stream.sinks.registry import DEAD_LETTERS, SINKS
 from stream.sources.registry import SOURCES, known
@@ -50,6 +51,14 @@ def make_background(config: Config, *, in_step: bool) -> Background | str:
     return Worker(beside.model, seed=config.seed, capacity_rows=beside.capacity_rows, share=beside.share)
 
 
+def monitor_maker(config: Config, graph: Pairs = ()) -> MakeMonitor:
+    def make_monitor(variables: tuple[str, ...]) -> Monitor:
+        causal = CausalGraph.from_pairs(graph, variables) if graph else None
+        return Monitor(variables, config.monitor, graph=causal, seed=config.seed)
+
+    return make_monitor
+
+
 def make_pipeline(
     config: Config,
     graph: Pairs = (),
@@ -59,13 +68,8 @@ def make_pipeline(
 ) -> tuple[Pipeline, str]:
     """The pipeline and the hash of what decides its findings."""
     decides = config_hash(config, graph)
-
-    def make_monitor(variables: tuple[str, ...]) -> Monitor:
-        causal = CausalGraph.from_pairs(graph, variables) if graph else None
-        return Monitor(variables, config.monitor, graph=causal, seed=config.seed)
-
     pipeline = Pipeline(
-        make_monitor,
+        monitor_maker(config, graph),
         align=config.align,
         incidents=config.incidents,
         background=background,
@@ -74,3 +78,15 @@ def make_pipeline(
         format_time=format_time,
     )
     return pipeline, decides
+
+
+def change_pipeline(pipeline: Pipeline, config: Config) -> Callable[[], None]:
+    """What makes a pipeline use the options of a config that may change while it runs. Raises ConfigError."""
+    graph = given_graph(config)
+    return partial(
+        pipeline.use,
+        monitor_maker(config, graph),
+        incidents=config.incidents,
+        line=config.monitor.line,
+        config_hash=config_hash(config, graph),
+    )
