@@ -10,6 +10,7 @@ learning   at the segment's end, each row with the weight the vote left it  dete
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from detectors.block import Block, State, nested, part
 from detectors.causes.causes import Causes
 from detectors.causes.graph import CausalGraph
+from detectors.combine.line import LineSettings
 from detectors.combine.report import Reporter
 from detectors.combine.vote import Vote
 from detectors.combine.what_if import Counterfactuals
@@ -133,6 +135,11 @@ class Monitor:
             rankings,
             silences,
         )
+
+    def set_line(self, settings: LineSettings) -> None:
+        """Hold the rows that come against a line of other settings. What was learned stays."""
+        self.settings = replace(self.settings, line=settings)
+        self._vote.set_line(self.settings)
 
     def state(self) -> State:
         """Everything that the next row's findings depend on, as named arrays."""

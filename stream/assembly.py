@@ -1,6 +1,7 @@
 """A pipeline from a configuration: which monitor each system gets, which graph, which background scorer."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from detectors.background.autoencoder import available
 from detectors.background.worker import Background, InStep, Worker
@@ -10,10 +11,11 @@ from stream.config import Config, config_hash, hash_of
 from stream.errors import ConfigError
 from stream.event_time import to_text
 from stream.graph_file import read_graph
-from stream.pipeline import Pipeline
+from stream.pipeline import MakeMonitor, Pipeline
 from stream.records import Time
 from stream.sinks.registry import DEAD_LETTERS, SINKS
 from stream.sources.registry import SOURCES, known
+from stream.web_config import WebAccess
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -31,6 +33,7 @@ def check(config: Config) -> str:
         known(SINKS, "sinks.kinds", kind)
     known(DEAD_LETTERS, "sinks.dead_letters", config.sinks.dead_letters)
     wants_canary(config)
+    web_access(config)
     return config_hash(config, given_graph(config))
 
 
@@ -39,6 +42,11 @@ def wants_canary(config: Config) -> bool:
     if config.canary.enabled and config.source.kind != "kafka":
         raise ConfigError(f"canary.enabled needs source.kind kafka, got {config.source.kind}")
     return config.canary.enabled
+
+
+def web_access(config: Config) -> WebAccess | None:
+    """Who may use the HTTP port, by its web config file. Raises ConfigError."""
+    return WebAccess(config.http.web_config_file) if config.http.web_config_file else None
 
 
 def make_background(config: Config, *, in_step: bool, cores: float = 1.0) -> Background | str:
@@ -56,6 +64,14 @@ def make_background(config: Config, *, in_step: bool, cores: float = 1.0) -> Bac
     return Worker(beside.model, seed=config.seed, capacity_rows=beside.capacity_rows, share=share)
 
 
+def monitor_maker(config: Config, graph: Pairs = ()) -> MakeMonitor:
+    def make_monitor(variables: tuple[str, ...]) -> Monitor:
+        causal = CausalGraph.from_pairs(graph, variables) if graph else None
+        return Monitor(variables, config.monitor, graph=causal, seed=config.seed)
+
+    return make_monitor
+
+
 def make_pipeline(
     config: Config,
     graph: Pairs = (),
@@ -65,13 +81,8 @@ def make_pipeline(
 ) -> tuple[Pipeline, str]:
     """The pipeline and the hash of what decides its findings."""
     decides = config_hash(config, graph)
-
-    def make_monitor(variables: tuple[str, ...]) -> Monitor:
-        causal = CausalGraph.from_pairs(graph, variables) if graph else None
-        return Monitor(variables, config.monitor, graph=causal, seed=config.seed)
-
     pipeline = Pipeline(
-        make_monitor,
+        monitor_maker(config, graph),
         align=config.align,
         incidents=config.incidents,
         background=background,
@@ -81,3 +92,15 @@ def make_pipeline(
         canary=config.canary.system,
     )
     return pipeline, decides
+
+
+def change_pipeline(pipeline: Pipeline, config: Config) -> Callable[[], None]:
+    """What makes a pipeline use the options of a config that may change while it runs. Raises ConfigError."""
+    graph = given_graph(config)
+    return partial(
+        pipeline.use,
+        monitor_maker(config, graph),
+        incidents=config.incidents,
+        line=config.monitor.line,
+        config_hash=config_hash(config, graph),
+    )

@@ -13,9 +13,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from detectors.background.autoencoder import AutoencoderSettings
+from detectors.combine.line import LineSettings
 from detectors.settings import MonitorSettings
 from stream.errors import ConfigError
-from stream.settings import Settings, at_least
+from stream.settings import IncidentSettings, Settings, at_least
 from stream.typed_yaml import DURATIONS, SIZES, meaning, merge, option_of, parse, read, required
 
 SCHEMA_VERSION = 1
@@ -80,6 +81,12 @@ def _text(file: Path) -> str:
 def config_hash(settings: Config, pairs: Iterable[tuple[str, str]] = ()) -> str:
     """A short hash of all that decides the findings, the given graph's (cause, effect) pairs included."""
     return hash_of(*(getattr(settings, name) for name in DECISIVE), sorted(pairs))
+
+
+def state_hash(settings: Config, pairs: Iterable[tuple[str, str]] = ()) -> str:
+    """A short hash of what state depends on: all that decides the findings but what may change while it is kept."""
+    monitor = dataclasses.replace(settings.monitor, line=LineSettings())
+    return config_hash(dataclasses.replace(settings, incidents=IncidentSettings(), monitor=monitor), pairs)
 
 
 def hash_of(*things: Any) -> str:

@@ -52,24 +52,28 @@ class Incidents:
     ) -> None:
         self.is_canary = is_canary
         self._system = system
-        self._settings = settings
         self._partition = partition
-        self._config_hash = config_hash
         self._format = format_time
-        self._as_record = partial(
-            incident_record,
-            system=system,
-            settings=settings,
-            config_hash=config_hash,
-            format_time=format_time,
-            is_canary=is_canary,
-        )
         self._row = 0  # rows followed so far
         self._newest = Newest()
         self._incident: Incident | None = None
         self._episode: Episode | None = None
         self._resolved: Incident | None = None  # the last one, while its cooldown may still run
         self._paging = Paging(system, settings, is_canary=is_canary)
+        self.use(settings, config_hash)
+
+    def use(self, settings: IncidentSettings, config_hash: str) -> None:
+        """Other settings from the next row on. What stands open stays open, and what was a page stays one."""
+        self._settings = self._paging.settings = settings
+        self._config_hash = config_hash
+        self._as_record = partial(
+            incident_record,
+            system=self._system,
+            settings=settings,
+            config_hash=config_hash,
+            format_time=self._format,
+            is_canary=self.is_canary,
+        )
 
     @property
     def is_open(self) -> bool:

@@ -54,10 +54,12 @@ class Metrics(Observer):
         self._sizes: dict[str, int] = {}  # of each partition's newest snapshot
         self._counted: dict[str, dict[Counter, str]] = {}  # each system's incident that was counted last in each way
         Info("tocsin_build", "The running version.", registry=registry).info({"version": version})
-        Info("tocsin_config", "The running configuration.", registry=registry).info({"hash": config_hash})
+        self._config = Info("tocsin_config", "The running configuration.", registry=registry)
+        self.show_config(config_hash)
         self._define_flow(registry)
         self._define_findings(registry)
         self._define_work(registry)
+        self.on_reload(True)
         registry.register(_Counts(counts or {}))
 
     def _define_flow(self, registry: CollectorRegistry) -> None:
@@ -112,11 +114,24 @@ class Metrics(Observer):
         self.snapshot_written = counter("tocsin_snapshot_written_bytes", "Written for snapshots.")
         self.snapshot_bytes = gauge("tocsin_snapshot_bytes", "Size of the newest snapshots together.")
         self.snapshot_time = gauge("tocsin_snapshot_timestamp_seconds", "When the newest snapshot was written.")
+        text = "Whether the last reading of the config succeeded."
+        self.reload_successful = gauge("tocsin_config_last_reload_successful", text)
+        text = "When the config was last read with success."
+        self.reload_time = gauge("tocsin_config_last_reload_success_timestamp_seconds", text)
         self.attempts = counter("tocsin_dependency_attempts", "Calls to what is outside.", ["operation"])
         self.failures = counter("tocsin_dependency_failures", "Calls to what is outside that failed.", ["operation"])
         for operation in OPERATIONS:
             self.attempts.labels(operation)
             self.failures.labels(operation)
+
+    def show_config(self, config_hash: str) -> None:
+        self._config.info({"hash": config_hash})
+
+    def on_reload(self, is_successful: bool) -> None:
+        """The config was read, at the start or again, and is in force; or it is not, for something is wrong."""
+        self.reload_successful.set(is_successful)
+        if is_successful:
+            self.reload_time.set(self._clock.now_ns() / 1e9)
 
     def on_read(self, batch: Batch) -> None:
         self.readings.inc(sum(len(r.times) for r in batch.readings if not is_canary(self._canary, r.system)))

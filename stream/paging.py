@@ -27,31 +27,31 @@ class Paging:
     def __init__(self, system: str, settings: IncidentSettings, *, is_canary: bool = False) -> None:
         self._is_canary = is_canary
         self._system = system
-        self._settings = settings
+        self.settings = settings
         self.recent: list[int] = []
 
     def consider(self, page: Page, *, severity: str, opened: int, now: int, is_opening: bool) -> None:
         """At a verdict or trigger of an incident. What was a page stays one; what was not may become one."""
-        covered = self._is_canary or any(w.covers(self._system, now) for w in self._settings.maintenance)
+        covered = self._is_canary or any(w.covers(self._system, now) for w in self.settings.maintenance)
         page.is_suppressed = covered and (page.since is None or page.is_suppressed or is_opening)
         if page.since is not None:
             return
         lasted = (now - opened) / NS_PER["s"]
-        is_due = lasted >= self._settings.page_after and self._is_severe(severity) and not page.is_suppressed
+        is_due = lasted >= self.settings.page_after and self._is_severe(severity) and not page.is_suppressed
         page.is_held = is_due and not self._is_within_budget(now)
         if is_due and not page.is_held:
             page.since = now
             self._spend(now)
 
     def _is_severe(self, severity: str) -> bool:
-        return SEVERITIES.index(severity) >= SEVERITIES.index(self._settings.page_from)
+        return SEVERITIES.index(severity) >= SEVERITIES.index(self.settings.page_from)
 
     def _is_within_budget(self, now: int) -> bool:
         """At most N pages in any 24 hours, not only on average; one every 1/N days where N is below 1."""
         most = self._most()
         if most is None or len(self.recent) < most:
             return True
-        return now - self.recent[-most] >= most / self._settings.pages_per_day * DAY_NS
+        return now - self.recent[-most] >= most / self.settings.pages_per_day * DAY_NS
 
     def _spend(self, now: int) -> None:
         most = self._most()
@@ -60,4 +60,4 @@ class Paging:
 
     def _most(self) -> int | None:
         """Pages that the budget looks back at; None: there is none."""
-        return max(1, int(self._settings.pages_per_day)) if self._settings.pages_per_day else None
+        return max(1, int(self.settings.pages_per_day)) if self.settings.pages_per_day else None

@@ -1,7 +1,7 @@
 """Waiting for what is away: a sink, the disk, the cluster. The same call again, with growing pauses.
 
-Life goes on in a pause: the source is asked, so that a membership in a group lives on, and sinks that must repeat what
-stands open (alerts) do so. Both are handed in as calls. A shutdown bounds the patience.
+Life goes on in a pause: the source is asked, so that a membership in a group lives on, sinks that must repeat what
+stands open (alerts) do so, and a config may be reloaded. They are handed in as calls. A shutdown bounds the patience.
 """
 
 import logging
@@ -26,7 +26,7 @@ class GaveUpError(DependencyError):
 class Patience:
     """Insists on a call until it succeeds, or until the drain of a shutdown is over.
 
-    keep_alive: asks the source, paused, for up to so many seconds.  repeat: tells the sinks that are due what stands.
+    keep_alive: asks the source, paused, for up to so many seconds.  meanwhile: what else goes on.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class Patience:
         observer: Observer,
         *,
         keep_alive: Callable[[float], None],
-        repeat: Callable[[], None],
+        meanwhile: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._observer = observer
         self._keep_alive = keep_alive
-        self._repeat = repeat
+        self._meanwhile = meanwhile
         self._deadline: float | None = None  # once stopping: when to give up
 
     @property
@@ -85,5 +85,5 @@ class Patience:
             began, slice_s = self._clock.monotonic(), min(left, self._settings.read_timeout)
             if is_reading:
                 self._keep_alive(slice_s)
-            self._repeat()
+            self._meanwhile()
             self._clock.sleep(max(0.0, slice_s - (self._clock.monotonic() - began)))

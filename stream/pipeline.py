@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from detectors.block import Block, BoolArray, FloatArray, IntArray, State, nested, part
+from detectors.combine.line import LineSettings
 from detectors.findings import Findings, Standing
 from detectors.warmup import WarmUp
 from stream.align import Aligned, Aligner
@@ -35,6 +36,8 @@ class SystemMonitor(Protocol):
     def silent(self) -> tuple[str, ...]: ...
 
     def step(self, block: Block) -> Findings: ...
+
+    def set_line(self, settings: LineSettings) -> None: ...
 
     def state(self) -> State: ...
 
@@ -139,6 +142,18 @@ class Pipeline:
         for key, pieces in waiting.items():
             self._step(key, pieces, outcome)
         return outcome
+
+    def use(
+        self, make_monitor: MakeMonitor, *, incidents: IncidentSettings, line: LineSettings, config_hash: str
+    ) -> None:
+        """Other settings of incidents and of the line, from the next rows on. No state is lost.
+
+        make_monitor: of the systems to come; it may differ from the one before in the line only.
+        """
+        self._make_monitor, self._incidents, self._config_hash = make_monitor, incidents, config_hash
+        for system in self._systems.values():
+            system.use(make_monitor, line)
+            system.incidents.use(incidents, config_hash)
 
     def finish(self) -> Outcome:
         """The input ended: the last open rows, and where open incidents stand."""
@@ -293,6 +308,11 @@ class _System:
         self.incidents = incidents
         self.monitor: SystemMonitor | None = None  # until the variables are known
         self._make_monitor = make_monitor
+
+    def use(self, make_monitor: MakeMonitor, line: LineSettings) -> None:
+        self._make_monitor = make_monitor
+        if self.monitor is not None:
+            self.monitor.set_line(line)
 
     def step(self, pieces: Sequence[Aligned]) -> tuple[Step, IntArray]:
         """The rows of the pieces with their findings, and the offset of each row."""

@@ -12,7 +12,7 @@ is away, and reading pauses meanwhile.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from stream.clock import Clock, SystemClock
@@ -35,6 +35,7 @@ class Runner:
     """One process. snapshots None: a replay, which begins at the start and keeps nothing.
 
     is_live: readings are judged against the wall clock (the future is refused, records say when they were made).
+    between: called between two batches, and while something that is away is waited for.
     """
 
     def __init__(
@@ -51,30 +52,37 @@ class Runner:
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         is_live: bool = False,
+        between: Callable[[], None] = lambda: None,
     ) -> None:
         settings, clock, observer = settings or RunnerSettings(), clock or SystemClock(), Observers(observers)
         self.source = source
         self.pipeline = pipeline
         self.is_ready = False  # assigned and restored
-        self._sinks = sinks
+        self.sinks = sinks
         self._repeating = [sink for sink in sinks if isinstance(sink, Repeating)]
         self._dead_letters = dead_letters
         self._snapshots = snapshots
         self._read_timeout_s = settings.read_timeout
-        self._every_s, self._share = every_s, share
+        self._between = between
         self._observer = observer
         self._clock = clock
         self._is_live = is_live
-        self._patience = Patience(settings, clock, observer, keep_alive=self._keep_alive, repeat=self._repeat)
+        self._patience = Patience(settings, clock, observer, keep_alive=self._keep_alive, meanwhile=self._meanwhile)
         self._insist = self._patience.insist
         self._ours = Ownership(source, pipeline, snapshots, self._patience, settings, clock, observer)
-        self._save_at = clock.monotonic() + every_s
+        self._save_at = float("inf")
+        self.save_every(every_s, share)
         source.on_revoke(self._ours.hand_over)
 
     @property
     def partitions(self) -> Mapping[str, int | None]:
         """Ours, with the next offset of each once it is known."""
         return self._ours.partitions
+
+    def save_every(self, every_s: float, share: float) -> None:
+        """How often snapshots are made from now on, and the most of the time that they may take."""
+        self._every_s, self._share = every_s, share
+        self._save_at = min(self._save_at, self._clock.monotonic() + every_s)
 
     def stop(self) -> None:
         """Finish the batch, save and leave run(), within settings.drain. Safe to call from a signal handler."""
@@ -102,7 +110,7 @@ class Runner:
             self._end()
         elif self._clock.monotonic() >= self._save_at:
             self._save()
-        self._repeat()
+        self._meanwhile()
         self._observer.on_turn(self)
         return batch.end
 
@@ -136,7 +144,7 @@ class Runner:
         if self._is_live:
             _stamp(outcome, to_text(self._clock.now_ns()))
         if outcome.records:
-            for sink in self._sinks:
+            for sink in self.sinks:
                 self._insist("write", partial(sink.write, outcome.records))
         if rejects:
             self._insist("write", partial(self._dead_letters.write, rejects))
@@ -145,10 +153,15 @@ class Runner:
 
     def _flush(self) -> None:
         began = self._clock.monotonic()
-        for sink in self._sinks:
+        for sink in self.sinks:
             self._insist("flush", sink.flush)
         self._insist("flush", self._dead_letters.flush)
         self._observer.on_flush(self._clock.monotonic() - began)
+
+    def _meanwhile(self) -> None:
+        """What goes on whether or not there are rows, or a batch is stuck."""
+        self._between()
+        self._repeat()
 
     def _repeat(self) -> None:
         """Rows or none: what stands open, to the sinks that are due. Nothing waits for one that is away."""
@@ -183,7 +196,7 @@ class Runner:
 
     def _close(self) -> None:
         self.is_ready = False
-        closings = [self.source.close, *(sink.close for sink in self._sinks), self._dead_letters.close]
+        closings = [self.source.close, *(sink.close for sink in self.sinks), self._dead_letters.close]
         closings += [self._snapshots.close] if self._snapshots else []
         for close in closings:
             try:

@@ -1,78 +1,63 @@
-"""`tocsin run`: the loop for good, from the configured source to the configured sinks, until SIGTERM."""
+"""`tocsin run`: the loop for good, from the configured source to the configured sinks, until SIGTERM.
+
+SIGHUP reads the config again: :func:`_parts` are those who take what may change (stream.reload). :mod:`stream.live`
+puts the runner together.
+"""
 
 import argparse
 import logging
 import signal
-from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
 from detectors.background.worker import Background
-from stream.assembly import given_graph, make_background, make_pipeline, wants_canary
+from stream.assembly import change_pipeline, check, make_background, wants_canary, web_access
 from stream.canary import Canary
-from stream.config import Config, load
+from stream.config import Config
 from stream.limits import Limits, read_limits, within
+from stream.live import make_runner
 from stream.log_lines import set_up
-from stream.metrics import Count, Metrics
-from stream.observer import Observer
+from stream.metrics import Metrics
+from stream.reload import Prepare, Reloader
 from stream.resources import Resources
 from stream.runner import Runner
-from stream.sinks.protocol import Sink
-from stream.sinks.registry import open_dead_letters, open_sinks
-from stream.snapshot import Snapshots
-from stream.snapshot_store import REASONS, SnapshotStore
-from stream.sources.protocol import Source
-from stream.sources.registry import open_source
+from stream.sinks.protocol import Adjustable
 from stream.version import VERSION
 from stream.web import WebServer
 
-if TYPE_CHECKING:
-    from stream.canary_thread import CanaryThread
-
-BACKGROUND = {
-    "submitted": "Rows offered to the autoencoders.",
-    "dropped": "Rows that found the autoencoders' queue full.",
-    "scored": "Rows that the autoencoders scored.",
-    "restarts": "Autoencoders that failed and were started anew.",
-}
 log = logging.getLogger(__name__)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit code 0 after SIGTERM, SIGINT or the source's end. Raises the family of stream.errors."""
-    limits, config = read_limits(), load(arguments.config)
-    config = replace(config, kafka=within(config.kafka, limits))
-    set_up(arguments.log_level or config.log.level, arguments.log_format or config.log.format)
+    limits, reloader = read_limits(), Reloader(arguments.config)
+    signal.signal(signal.SIGHUP, reloader.ask)
+    config = replace(reloader.config, kafka=within(reloader.config.kafka, limits))
+    _set_up_log(arguments, config)
     registry = CollectorRegistry()
-    background = _background(config, limits)
     canary = Canary(config.canary, config.kafka.consumer.group, registry) if wants_canary(config) else None
-    runner = _runner(config, registry, background, [Resources(registry, limits), *([canary] if canary else [])])
-    web = WebServer(config.http.listen, registry, lambda: runner.is_ready) if config.http.listen else None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: runner.stop())
-    log.info("started", extra={"version": VERSION, "source": config.source.kind, **_told(limits)})
-    thread = _canary_thread(canary, config) if canary else None
-    try:
+    with ExitStack() as parts:
+        background = _background(config, limits, parts)
+        observers = [Resources(registry, limits), *([canary] if canary else [])]
+        between = reloader.reload_if_asked
+        runner, metrics = make_runner(config, registry, background, observers=observers, between=between)
+        web = _web(config, registry, runner, parts)
+        reloader.parts, reloader.tell = _parts(arguments, runner, metrics, web), metrics.on_reload
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: runner.stop())
+        log.info("started", extra={"version": VERSION, "source": config.source.kind, **_told(limits)})
+        if canary:
+            _start(canary, config, parts)
         runner.run()
-    finally:
-        if thread:
-            thread.close()
-        if web:
-            web.close()
-        if background:
-            background.close()
     log.info("stopped", extra={"systems": len(runner.pipeline)})
     return 0
 
 
-def _canary_thread(canary: Canary, config: Config) -> "CanaryThread":
-    from stream.canary_thread import CanaryThread, KafkaRows  # noqa: PLC0415  it loads the client
-
-    return CanaryThread(canary, partial(KafkaRows, config.kafka), every_s=config.canary.every)
+def _set_up_log(arguments: argparse.Namespace, config: Config) -> None:
+    set_up(arguments.log_level or config.log.level, arguments.log_format or config.log.format)
 
 
 def _told(limits: Limits) -> dict[str, int | float]:
@@ -80,72 +65,40 @@ def _told(limits: Limits) -> dict[str, int | float]:
     return {name: value for name, value in asdict(limits).items() if value is not None}
 
 
-def _background(config: Config, limits: Limits) -> Background | None:
+def _background(config: Config, limits: Limits, parts: ExitStack) -> Background | None:
     """The autoencoders, or one line on why there are none."""
-    made = (
-        make_background(config, in_step=False, cores=limits.cpu_cores or 1.0)
-        if config.autoencoder.enabled
-        else "off by the config"
-    )
+    made: Background | str = "off by the config"
+    if config.autoencoder.enabled:
+        made = make_background(config, in_step=False, cores=limits.cpu_cores or 1.0)
     if isinstance(made, str):
         log.warning("no autoencoder", extra={"reason": made})
         return None
+    parts.callback(made.close)
     return made
 
 
-def _runner(
-    config: Config, registry: CollectorRegistry, background: Background | None, observers: Sequence[Observer]
-) -> Runner:
-    """The parts, put together. A source joins its group at the first read, so a mistake until then disturbs nobody."""
-    pipeline, decides = make_pipeline(config, given_graph(config), background=background)
-    source = open_source(config)
-    sinks, dead_letters = open_sinks(config), open_dead_letters(config)
-    snapshots = _snapshots(config, decides)
-    counts = _counts(source, sinks, background)
-    if snapshots:
-        text = "Snapshots that were not used, by reason."
-        counts["tocsin_snapshots_passed_over_total"] = text, lambda: {r: snapshots.passed_over[r] for r in REASONS}
-    canary = config.canary.system
-    metrics = Metrics(registry, version=VERSION, config_hash=decides, counts=counts, canary=canary)
-    return Runner(
-        source,
-        pipeline,
-        sinks,
-        dead_letters,
-        snapshots=snapshots,
-        settings=config.runner,
-        every_s=config.snapshot.every,
-        share=config.snapshot.share,
-        observers=[metrics, *observers],
-        is_live=True,
-    )
+def _web(config: Config, registry: CollectorRegistry, runner: Runner, parts: ExitStack) -> WebServer | None:
+    if not config.http.listen:
+        return None
+    web = WebServer(config.http.listen, registry, lambda: runner.is_ready, access=web_access(config))
+    parts.callback(web.close)
+    return web
 
 
-def _snapshots(config: Config, decides: str) -> SnapshotStore | None:
-    if config.keeps_state_in_kafka:
-        from stream.snapshot_topic import TopicSnapshots  # noqa: PLC0415  it loads the client
+def _start(canary: Canary, config: Config, parts: ExitStack) -> None:
+    from stream.canary_thread import CanaryThread, KafkaRows  # noqa: PLC0415  it loads the client
 
-        if config.snapshot.store == "auto" and Path(config.snapshot.directory).is_dir():
-            extra = {"directory": config.snapshot.directory, "to_use_it": "snapshot.store: directory"}
-            log.warning("state is kept in Kafka, and what the directory holds is not used", extra=extra)
-        return TopicSnapshots(config.kafka, config.snapshot, config_hash=decides)
-    return Snapshots(config.snapshot, config_hash=decides) if config.snapshot.directory else None
+    thread = CanaryThread(canary, partial(KafkaRows, config.kafka), every_s=config.canary.every)
+    parts.callback(thread.close)
 
 
-def _counts(source: Source, sinks: Sequence[Sink], background: Background | None) -> dict[str, tuple[str, Count]]:
-    """Counters that parts keep for themselves, where they have them."""
-    found: dict[str, tuple[str, Count]] = {}
-    if hasattr(source, "offset_jumps"):
-        text = "Input offsets that were gone, so that reading went on elsewhere."
-        found["tocsin_offset_jumps_total"] = text, lambda: source.offset_jumps
-    refused = [sink for sink in sinks if hasattr(sink, "passed_over")]
-    if refused:
-        text = "Findings that a sink's other end refuses to take."
-        found["tocsin_findings_refused_total"] = text, lambda: sum(sink.passed_over for sink in refused)
-    for name, text in BACKGROUND.items():
-        found[f"tocsin_background_{name}_total"] = text, partial(_background_count, background, name)
-    return found
-
-
-def _background_count(background: Background | None, name: str) -> int:
-    return int(getattr(background.counts(), name)) if background else 0
+def _parts(arguments: argparse.Namespace, runner: Runner, metrics: Metrics, web: WebServer | None) -> list[Prepare]:
+    """Who takes which of stream.settings.RELOADABLE."""
+    parts: list[Prepare] = [
+        lambda config: partial(_set_up_log, arguments, config),
+        partial(change_pipeline, runner.pipeline),
+        lambda config: partial(metrics.show_config, check(config)),
+        lambda config: partial(runner.save_every, config.snapshot.every, config.snapshot.share),
+        *(sink.prepare for sink in runner.sinks if isinstance(sink, Adjustable)),
+    ]
+    return parts if web is None else [*parts, lambda config: partial(web.use, web_access(config))]

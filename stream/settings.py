@@ -16,6 +16,17 @@ Seconds: TypeAlias = Annotated[float, "duration"]  # 250ms, 30s, 5m, 1h, 7d
 Bytes: TypeAlias = Annotated[int, "size"]  # 512, 64KiB, 8MiB, 1GB
 Secret: TypeAlias = Annotated[str, "secret"]  # also as NAME_file: the path of a file that holds it
 
+# What SIGHUP changes in a running process: these options, and all below them. Everything else needs a restart.
+RELOADABLE = (
+    "http.web_config_file",
+    "incidents",
+    "log",
+    "monitor.line",
+    "sinks.alertmanager",
+    "sinks.webhook",
+    "snapshot.every",
+    "snapshot.share",
+)
 OUR_LABELS = ("alertname", "system", "entity", "severity")  # that identify an alert
 
 
@@ -258,7 +269,7 @@ class SnapshotSettings:
     topic: str = ""  # of store: kafka; empty: <group>-state
     every: Seconds = 30.0
     share: float = 0.05  # of the time, at most: where saving takes longer, it is done less often
-    other_config: Literal["fresh", "refuse"] = "fresh"  # what to do with the state of another configuration
+    other_config: Literal["fresh", "refuse"] = "fresh"  # what to do with state that another one made
     other_partitions: Literal["refuse", "fresh"] = "refuse"  # and of another number of partitions (store: kafka)
 
     def __post_init__(self) -> None:
@@ -269,9 +280,10 @@ class SnapshotSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """/metrics, /-/healthy and /-/ready. Empty listen: off."""
+    """/metrics, /-/healthy and /-/ready. Empty listen: off. web_config_file: see :mod:`stream.web_config`."""
 
     listen: str = "127.0.0.1:9464"
+    web_config_file: str = ""  # TLS and passwords; empty: neither
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,11 @@ def merge(nodes: list[yaml.Node]) -> yaml.Node | None:
     return yaml.MappingNode("tag:yaml.org,2002:map", together, nodes[0].start_mark, nodes[0].end_mark)
 
 
-def read(node: yaml.Node | None, kind: type[T], environment: Mapping[str, str] = os.environ) -> T:
-    """The node as a value of the dataclass; what the node leaves out has its default. Raises ConfigError."""
+def read(node: yaml.Node | None, kind: type[T], environment: Mapping[str, str] | None = os.environ) -> T:
+    """The node as a value of the dataclass; what the node leaves out has its default. Raises ConfigError.
+
+    environment: what `${NAME}` stands for; None: for itself.
+    """
     return _Reader(environment).dataclass(node, kind(), "")  # type: ignore[no-any-return]
 
 
@@ -70,7 +73,7 @@ def pairs(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
 
 
 class _Reader:
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str] | None) -> None:
         self._environment = environment
 
     def dataclass(self, node: yaml.Node | None, default: Any, path: str) -> Any:
@@ -164,13 +167,17 @@ class _Reader:
             raise _error(node, f"{path} must be {describe(hint)}, got {shown}") from None
 
     def _substitute(self, node: yaml.ScalarNode) -> str:
+        environment = self._environment
+        if environment is None:
+            return str(node.value)
+
         def stand_in(match: re.Match[str]) -> str:
             dollar, name, default = match.groups()
             if dollar:
                 return "$"
-            if name not in self._environment and default is None:
+            if name not in environment and default is None:
                 raise _error(node, f"the environment has no variable {name}; ${{{name}:-default}} gives a default")
-            return self._environment.get(name, default or "")
+            return environment.get(name, default or "")
 
         return VARIABLE.sub(stand_in, node.value)
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from detectors.block import Block, State
+from detectors.combine.line import LineSettings
 from detectors.findings import Cause, Contribution, Findings, Ranking, Silence, Standing, Trigger, Verdict
 from detectors.warmup import WarmUp
 from stream.errors import DependencyError
@@ -220,6 +221,9 @@ class FakeMonitor:
     @property
     def silent(self) -> tuple[str, ...]:
         return self.variables if self._rows and not self._is_there else ()
+
+    def set_line(self, settings: LineSettings) -> None:
+        self.line = settings
 
     def step(self, block: Block) -> Findings:
         largest = np.nan_to_num(block.values).max(axis=1)

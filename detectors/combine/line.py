@@ -84,13 +84,18 @@ class Line:
     """
 
     def __init__(self, settings: LineSettings) -> None:
-        s = settings
         self.levels = np.zeros(4)
         self.counts = np.zeros(5, dtype=np.int64)
+        self.set(settings)
+
+    def set(self, settings: LineSettings) -> None:
+        """Other settings from the next row on; what was followed stays. Without a budget nothing is left of one."""
+        s = settings
         drift = (s.drift if s.damped else 0.0, s.drift_limit, 1.0 / s.fast_rows, 1.0 / s.slow_rows)
         bucket = (s.bucket_free, s.bucket_step if s.damped else 0.0, s.bucket_limit, s.bucket_leak)
         budget = ((s.budget_per_1000_rows or 0.0) / 1000.0, s.budget_step, float(np.log(s.budget_limit)))
         self.options: Options = (*drift, *bucket, s.excursion_rows, *budget)
+        self._forget_budget()
 
     @property
     def height(self) -> float:
@@ -111,7 +116,13 @@ class Line:
         return {"levels": self.levels.copy(), "counts": self.counts.copy()}
 
     def load_state(self, state: State) -> None:
+        """Of a line with any settings."""
         self.levels[:], self.counts[:] = state["levels"], state["counts"]
+        self._forget_budget()
+
+    def _forget_budget(self) -> None:
+        if self.options[9] == 0.0:
+            self.levels[3] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -12,7 +12,7 @@ from detectors.combine.ballot import Decision
 from detectors.combine.drift import Drift
 from detectors.combine.guard import Guard, weigh
 from detectors.combine.guard import Options as GuardOptions
-from detectors.combine.line import Line, hold
+from detectors.combine.line import Line, LineSettings, hold
 from detectors.combine.line import Options as LineOptions
 from detectors.combine.opinions import Collected, Opinions
 from detectors.combine.rules import RULES, make_rule
@@ -53,8 +53,7 @@ class Vote:
             len(variables), detectors, chosen.voters, settings.calibration, settings.evidence, settings.muting
         )
         self._rule = make_rule(chosen.rule, variables, settings.polling, slack_rows=settings.slack_rows)
-        # A paper's system that is run as it is keeps its own line.
-        self._line = Line(replace(settings.line, damped=settings.line.damped and not chosen.own_learning))
+        self._line = Line(_line_of(settings))
         self._guard = Guard(settings.guard)
         self.drift = Drift(settings.drift, settings.calibration.young_rows)
         self._kept_rows = settings.drift.kept_rows
@@ -87,6 +86,10 @@ class Vote:
         normal = judged & (weights == 1.0)
         decisions = {self._rule.name: decision, **beside}
         return Judgement(collected, decisions, over, published, verdicts, lines, rates, guilt, weights, normal)
+
+    def set_line(self, settings: MonitorSettings) -> None:
+        """Hold what comes against a line of other settings; of these nothing else is looked at."""
+        self._line.set(_line_of(settings))
 
     def close(self, row: int) -> None:
         """A segment ends before this row: an accepted drift opens the warm-up anew."""
@@ -122,6 +125,11 @@ class Vote:
         self._line.load_state(part("line", state))
         self._guard.load_state(part("guard", state))
         self.drift.load_state(part("drift", state))
+
+
+def _line_of(settings: MonitorSettings) -> LineSettings:
+    """A paper's system that is run as it is keeps its own line."""
+    return replace(settings.line, damped=settings.line.damped and not team(settings).own_learning)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

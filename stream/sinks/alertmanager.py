@@ -12,8 +12,9 @@ that: so ends, too, what a process that died left behind.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -63,16 +64,28 @@ class Alertmanager:
     """A sink of findings; it takes the incidents that page. Raises DependencyError if none of the urls answers."""
 
     def __init__(self, settings: AlertmanagerSettings, *, clock: Clock | None = None) -> None:
-        self._settings = settings
         self._clock = clock or SystemClock()
-        bases = [url.rstrip("/") + API for url in settings.urls]
-        option = "sinks.alertmanager.urls"
-        self._replicas = [_Replica(HttpTarget(f"{base}/alerts", settings.http, option=option)) for base in bases]
+        self._use(settings, _targets(settings, "/alerts"))
         self._waiting: dict[tuple[Labels, bool], Alert] = {}  # not acknowledged yet, oldest first
         self._firing: dict[str, Labels] = {}  # by the incident
         self._due = self._clock.monotonic()
         self.passed_over = 0  # alerts that were refused for good
-        self._check([HttpTarget(f"{base}/status", settings.http, option=option) for base in bases])
+        self._check(settings)
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Raises ConfigError, and DependencyError if other settings lead to no Alertmanager that answers.
+
+        What fires and what waits stays: it is sent to the new urls, and under new labels when it is due again.
+        """
+        wanted = settings.sinks.alertmanager
+        targets = _targets(wanted, "/alerts")
+        if wanted != self._settings:
+            self._check(wanted)
+        return partial(self._use, wanted, targets)
+
+    def _use(self, settings: AlertmanagerSettings, targets: Sequence[HttpTarget]) -> None:
+        self._settings = settings
+        self._replicas = [_Replica(target) for target in targets]
 
     def write(self, findings: Sequence[FindingRecord]) -> None:
         if len(self._waiting) >= MOST_WAITING:
@@ -159,8 +172,8 @@ class Alertmanager:
                 failures.append(str(error))
         _tell("an Alertmanager is away, others have the alerts", failures, len(self._replicas))
 
-    def _check(self, targets: Sequence[HttpTarget]) -> None:
-        failures = []
+    def _check(self, settings: AlertmanagerSettings) -> None:
+        failures, targets = [], _targets(settings, "/status")
         for target in targets:
             try:
                 target.get()
@@ -186,6 +199,11 @@ class Alertmanager:
         told = {"summary": summary(record), "description": description(record), "incident": record.id}
         runbook = self._settings.runbook_url
         return {**told, "runbook_url": runbook} if runbook else told
+
+
+def _targets(settings: AlertmanagerSettings, path: str) -> list[HttpTarget]:
+    bases = [url.rstrip("/") + API for url in settings.urls]
+    return [HttpTarget(base + path, settings.http, option="sinks.alertmanager.urls") for base in bases]
 
 
 def _tell(text: str, failures: Sequence[str], asked: int) -> None:

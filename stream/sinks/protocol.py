@@ -1,9 +1,10 @@
 """What every sink is: it takes findings and dead letters, and after a flush they are safe."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from stream.records import FindingRecord, IncidentRecord
+from stream.settings import Settings
 from stream.sources.protocol import Reject
 
 
@@ -32,6 +33,14 @@ class Repeating(Protocol):
     def is_due(self) -> bool: ...
 
     def repeat(self, incidents: Sequence[IncidentRecord]) -> None: ...
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A sink that takes other settings while it runs, and keeps what it still has to deliver."""
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Gives what makes the sink use them. Raises ConfigError or DependencyError, with nothing changed."""
 
 
 @runtime_checkable

@@ -16,8 +16,9 @@ import hashlib
 import hmac
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -46,11 +47,19 @@ class Webhook:
     """A sink of findings; it takes the incidents that page, each time they change."""
 
     def __init__(self, settings: WebhookSettings, *, clock: Clock | None = None) -> None:
-        self._target = HttpTarget(settings.url, settings.http, option="sinks.webhook.url", is_secret=True)
-        self._secret = settings.secret
+        self._use(settings, _target(settings))
         self._clock = clock or SystemClock()
         self._waiting: deque[_Event] = deque()
         self.passed_over = 0  # documents that were refused for good
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Raises ConfigError. What waits goes to the new URL."""
+        wanted = settings.sinks.webhook
+        return partial(self._use, wanted, _target(wanted))
+
+    def _use(self, settings: WebhookSettings, target: HttpTarget) -> None:
+        self._target = target
+        self._secret = settings.secret
 
     def write(self, findings: Sequence[FindingRecord]) -> None:
         if len(self._waiting) >= MOST_WAITING:
@@ -79,6 +88,10 @@ class Webhook:
         except RefusedError as error:
             self.passed_over += 1
             log.error("document passed over", extra={"event": event.id, "error": str(error)})
+
+
+def _target(settings: WebhookSettings) -> HttpTarget:
+    return HttpTarget(settings.url, settings.http, option="sinks.webhook.url", is_secret=True)
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:
