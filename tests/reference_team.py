@@ -266,3 +266,16 @@ class SlowCalibration:
             if above > 0.01 * total:
                 return score
         return 0.0
+
+
+def slow_nearest(table: Array, query: Array, there: list[int], k: int) -> tuple[float, list[int]]:
+    """Mean distance of a query (D,) to its k nearest of the rows of a table (M, D), float32, and which these are."""
+    squares = []
+    for row in table:
+        total = np.float32(0.0)
+        for j in there:
+            total += (query[j] - row[j]) * (query[j] - row[j])
+        squares.append(float(total))
+    found = sorted(range(len(squares)), key=squares.__getitem__)[:k]
+    mean = sum(math.sqrt(squares[m]) for m in found) / len(found)
+    return mean * math.sqrt(len(query) / len(there)), found

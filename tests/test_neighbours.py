@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from reference_team import SlowMemory, SlowNeighbours
+from reference_team import SlowMemory, SlowNeighbours, slow_nearest
 
 from detectors.block import FloatArray, Rows
 from detectors.intake import Intake, IntakeSettings
 from detectors.online.memory import Memory, offer
 from detectors.online.neighbours import Neighbours, NeighboursSettings
+from detectors.online.neighbours_kernel import nearest, new_tables
 from detectors.segments import cut
 
 SETTINGS = NeighboursSettings(memory=64, release_rows=60, ring_rows=40)
@@ -52,6 +53,24 @@ def test_neighbours_equal_their_slow_twin() -> None:
         fast.learn(rows, weights)
         slow.learn(rows, weights)
     assert slow.held == 0 and slow.memory.made > 150
+
+
+@pytest.mark.parametrize(("filled", "k"), [(130, 3), (512, 10), (40, 7), (300, 80)])
+def test_distances_equal_plain_ones_bit_for_bit(filled: int, k: int) -> None:
+    rng = np.random.default_rng(filled)
+    tables = new_tables(512, 7)
+    rows = np.round(rng.normal(size=(4, filled, 7)), 1).astype(np.float32)  # coarse: there are ties
+    for slot in range(filled):
+        tables[:, slot // 64, :, slot % 64] = rows[:, slot]
+    queries = np.round(rng.normal(size=(4, 5, 7)), 1).astype(np.float32)
+    present = rng.random((5, 7)) < 0.8
+    present[0], present[1] = True, np.arange(7) == 3
+    scores, found = np.empty((4, 5)), np.empty((4, 5, k), dtype=np.int64)
+    nearest(tables, filled, queries, present, scores, found)
+    for v in range(4):
+        for t in range(5):
+            mean, slots = slow_nearest(rows[v], queries[v, t], np.flatnonzero(present[t]).tolist(), k)
+            assert (scores[v, t], found[v, t].tolist()) == (mean, slots)
 
 
 def test_memory_equals_its_slow_twin() -> None:

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numba import njit
 
-from detectors.block import FloatArray, State
-from detectors.causes.deviation import Baseline, fit_baseline, standardise
+from detectors.block import BoolArray, FloatArray, State
+from detectors.causes.deviation import Baseline, deviation_of, fit_baseline, standardise
+from detectors.causes.ring import Ring
 from detectors.causes.settings import MssaSettings
 from detectors.findings import Trigger
 
@@ -52,7 +54,8 @@ def outside_directions(vectors: FloatArray, energy: float) -> FloatArray:
 def departure(vectors: FloatArray, outside: FloatArray) -> float:
     """(sum over the series of the norm of what lies outside)^2 of one lag vector a series (N, L)."""
     residual = vectors @ outside
-    return float(np.sqrt((residual * residual).sum(axis=1)).sum() ** 2)
+    residual *= residual
+    return float(np.sqrt(np.add.reduce(residual, axis=1)).sum() ** 2)
 
 
 def fit_base(rows: FloatArray, settings: MssaSettings) -> Base:
@@ -86,58 +89,72 @@ class MssaTrigger:
             )
         self._settings = settings
         self._span = settings.window * settings.columns
-        self._recent = np.zeros((0, variables))  # rows of the base being gathered, then the last L (moving: L * C)
+        self._recent = Ring(self._span, variables)  # rows of the base being gathered, then the last L (moving: L * C)
         self._fitted = np.zeros((0, variables))  # rows the base was made of
-        self._lagged = np.zeros((0, variables))  # the last L rows in the base's units
+        self._vectors = np.zeros((variables, settings.window))  # the last L rows in the base's units, by variable
         self._base: Base | None = None
         self._cusum = 0.0
         self._record = 0.0  # of the CUSUM since the base was made
         self._since = 0
 
     def step(self, row: FloatArray, time: int, number: int) -> Trigger | None:
-        self._recent = np.concatenate([self._recent, row[None]])[-self._span :]
+        self._recent.append(row)
         if self._base is None:
             if len(self._recent) == self._span:
                 self._rebase()
             return None
         self._since += 1
-        statistic, limit = self._advance(self._base)
+        statistic, limit = self._advance(row, self._base)
         if statistic >= limit:
-            self._base, self._recent = None, self._recent[:0]
+            self._base = None
+            self._recent.load(self._fitted[:0])
             return Trigger(time, number, self.name, statistic, limit, self._since > self._span)
         self._record = max(self._record, statistic)
         if self._settings.moving and self._since >= self._span:
             self._rebase()
         return None
 
-    def _advance(self, base: Base) -> tuple[float, float]:
+    def _advance(self, row: FloatArray, base: Base) -> tuple[float, float]:
         """The CUSUM after the newest row, and its limit."""
-        newest = _clipped(self._recent[-1:], base)
-        self._lagged = np.concatenate([self._lagged, newest])[-self._settings.window :]
-        vectors = np.ascontiguousarray(self._lagged.T)
-        self._cusum = max(0.0, self._cusum + departure(vectors, base.outside) - base.drift)
+        _push(row, base.scale.center, base.scale.scale, base.scale.frozen, self._vectors)
+        self._cusum = max(0.0, self._cusum + departure(self._vectors, base.outside) - base.drift)
         quiet = RECORD * self._record if self._since > self._span else 0.0
         return self._cusum, max(base.limit, quiet)
 
     def _rebase(self) -> None:
-        self._fitted = self._recent.copy()
-        self._base = fit_base(self._fitted, self._settings)
-        self._lagged = _clipped(self._recent[-self._settings.window :], self._base)
+        self._fitted = self._recent.rows().copy()
+        self._take_up(fit_base(self._fitted, self._settings))
         self._cusum = self._record = 0.0
         self._since = 0
 
+    def _take_up(self, base: Base) -> None:
+        """Go on from the last L rows in this base's units."""
+        self._base = base
+        self._vectors[:] = _clipped(self._recent.rows()[-self._settings.window :], base).T
+
     def state(self) -> State:
         numbers = np.array([self._cusum, self._record, float(self._since), float(self._base is not None)])
-        return {"recent": self._recent.copy(), "fitted": self._fitted.copy(), "numbers": numbers}
+        return {"recent": self._recent.rows().copy(), "fitted": self._fitted.copy(), "numbers": numbers}
 
     def load_state(self, state: State) -> None:
-        self._recent, self._fitted = np.array(state["recent"]), np.array(state["fitted"])
+        self._recent.load(state["recent"])
+        self._fitted = np.array(state["fitted"])
         cusum, record, since, armed = state["numbers"].tolist()
-        self._base = fit_base(self._fitted, self._settings) if armed else None
-        if self._base is not None:
-            self._lagged = _clipped(self._recent[-self._settings.window :], self._base)
+        self._base = None
+        if armed:
+            self._take_up(fit_base(self._fitted, self._settings))
         self._cusum, self._record, self._since = cusum, record, int(since)
 
 
 def _clipped(rows: FloatArray, base: Base) -> FloatArray:
     return np.clip(standardise(rows, base.scale), -CLIP, CLIP)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _push(row: FloatArray, center: FloatArray, scale: FloatArray, frozen: BoolArray, vectors: FloatArray) -> None:
+    """One more row (D,), clipped and in units of the base, at the end of the lag vectors (D, L)."""
+    for j in range(row.shape[0]):
+        for i in range(vectors.shape[1] - 1):
+            vectors[j, i] = vectors[j, i + 1]
+        z = deviation_of(row[j], center[j], scale[j], frozen[j])
+        vectors[j, -1] = min(max(z, -CLIP), CLIP)
