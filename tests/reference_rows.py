@@ -178,3 +178,73 @@ class SlowLoda:
         self.of_projections.scales[p].learn(y, weight)
         if self.of_projections.settled[p]:
             self.histograms[p].add(self.of_projections.of(y, p), weight)
+
+
+@dataclass
+class SlowTail:
+    """Of one variable in one view: its mean size, and the line as a multiple e^log_line of it."""
+
+    memory_rows: float
+    seen: float = 0.0
+    size: float = 0.0
+    log_line: float = math.log(3.2)
+
+    def add(self, size: float, weight: float) -> None:
+        self.seen = min(self.seen + weight, self.memory_rows)
+        self.size += (size - self.size) * weight / self.seen
+        is_over = size > max(self.size, 0.01) * math.exp(self.log_line)
+        self.log_line += 10.0 / (self.seen + 100.0) * weight * (is_over - 0.01)
+        self.log_line = min(max(self.log_line, 0.0), 6.0)
+
+    def line(self) -> float | None:
+        return max(self.size, 0.01) * math.exp(self.log_line) if self.seen >= 10.0 else None
+
+
+class SlowSparse:
+    """Two tails a variable: of its moving average, and of its readings."""
+
+    def __init__(self, variables: int, *, least: int, rate: float, memory_rows: int) -> None:
+        self.scales, self.least, self.rate, self.memory_rows = Scales(variables), least, rate, memory_rows
+        self.scored, self.learned = [0.0] * variables, [0.0] * variables
+        self.tails = [self.new_tails() for _ in range(variables)]
+        self.lines: list[tuple[float | None, ...]] = [(None, None)] * variables
+
+    def new_tails(self) -> tuple[SlowTail, SlowTail]:
+        return SlowTail(self.memory_rows), SlowTail(self.memory_rows)
+
+    def follow(self, averages: list[float], rows: Rows, t: int, j: int) -> tuple[float, float]:
+        z = self.scales.of(float(rows.values[t, j]), j)
+        averages[j] = z if rows.restart[t, j] else averages[j] + self.rate * (z - averages[j])
+        return abs(averages[j]), abs(z)
+
+    def score(self, rows: Rows) -> Array:
+        """(T, 2) of the averages and of the readings."""
+        out = np.zeros((len(rows), 2))
+        for t in range(len(rows)):
+            unusual: tuple[list[float], list[float]] = ([], [])
+            for j in np.flatnonzero(rows.present[t]).tolist():
+                sizes = self.follow(self.scored, rows, t, j)
+                for view, size, line in zip(unusual, sizes, self.lines[j], strict=True):
+                    view.append(0.0 if line is None else size / line)
+            for v, view in enumerate(unusual):
+                ordered = sorted(view, reverse=True)
+                if len(ordered) >= self.least:
+                    out[t, v] = min(ordered[self.least - 1], 20.0) ** 2
+        return out
+
+    def learn(self, rows: Rows, weights: Array) -> None:
+        for t, weight in enumerate(weights.tolist()):
+            for j in range(rows.values.shape[1]):
+                if rows.renewed[t, j]:
+                    self.scales.renew(j)
+                    self.tails[j] = self.new_tails()
+                if not rows.present[t, j]:
+                    continue
+                if weight > 0:
+                    self.scales.scales[j].learn(float(rows.values[t, j]), weight)
+                sizes = self.follow(self.learned, rows, t, j)
+                if weight > 0 and self.scales.settled[j]:
+                    for tail, size in zip(self.tails[j], sizes, strict=True):
+                        tail.add(size, weight)
+        self.scales.fit()
+        self.lines = [tuple(tail.line() for tail in tails) for tails in self.tails]

@@ -13,11 +13,12 @@ from detectors.online.principal import Principal, PrincipalSettings
 from detectors.online.protocol import Detector
 from detectors.online.repad2 import Repad2, Repad2Settings
 from detectors.online.river_detector import RiverDetector, RiverSettings
+from detectors.online.sparse import Sparse, SparseSettings
 
 DetectorClass: TypeAlias = type[Any]  # a class whose instances are Detectors, made by (variables, settings, seed=)
 
 DETECTORS: dict[str, DetectorClass] = {
-    kind.name: kind for kind in (Neighbours, Autoregression, Ewma, Repad2, HalfSpaceTrees, Principal, Loda)
+    kind.name: kind for kind in (Neighbours, Autoregression, Ewma, Repad2, HalfSpaceTrees, Principal, Loda, Sparse)
 }
 
 
@@ -32,6 +33,7 @@ class DetectorSettings:
     half_space_trees: HalfSpaceTreesSettings = field(default_factory=HalfSpaceTreesSettings)
     principal: PrincipalSettings = field(default_factory=PrincipalSettings)
     loda: LodaSettings = field(default_factory=LodaSettings)
+    sparse: SparseSettings = field(default_factory=SparseSettings)
     river: tuple[RiverSettings, ...] = ()
 
     def __post_init__(self) -> None:

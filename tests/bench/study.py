@@ -100,6 +100,7 @@ PARTS: dict[str, Variant] = {
     "with a vote for half_space_trees": Variant(
         change("", voters=("neighbours", "autoregression", "half_space_trees"))
     ),
+    "with a vote for sparse": Variant(change("", voters=("neighbours", "autoregression", "sparse"))),
     "neighbours: rows as they are": Variant(change("detectors.neighbours", fast=1.0, slow=1.0)),
     "neighbours: memory of 128 rows": Variant(change("detectors.neighbours", memory=128)),
     "neighbours: memory of 1,024 rows": Variant(change("detectors.neighbours", memory=1024)),
