@@ -44,10 +44,23 @@ PRESETS: dict[str, Preset] = {
     ),
     "rola": Preset(("repad2",), (), "polling", own_learning=True),
     "majority": Preset(
-        ("repad2", "ewma", "autoregression", "half_space_trees"), ("autoregression", "half_space_trees"), "polling"
+        ("repad2", "ewma", "fast_ewma", "slow_ewma", "autoregression", "half_space_trees"),
+        ("autoregression", "half_space_trees"),
+        "polling",
     ),
     "full": Preset(
-        ("neighbours", "autoregression", "ewma", "repad2", "half_space_trees", "principal", "loda", "sparse"),
+        (
+            "neighbours",
+            "autoregression",
+            "ewma",
+            "fast_ewma",
+            "slow_ewma",
+            "repad2",
+            "half_space_trees",
+            "principal",
+            "loda",
+            "sparse",
+        ),
         ("neighbours", "autoregression"),
         "weighted",
         wide=("sparse",),

@@ -248,3 +248,60 @@ class SlowSparse:
                         tail.add(size, weight)
         self.scales.fit()
         self.lines = [tuple(tail.line() for tail in tails) for tails in self.tails]
+
+
+class SlowRobustEwma:
+    """One variable. follows: its mean moves with every row, and not with what is learned."""
+
+    def __init__(self, rate: float, *, follows: bool) -> None:
+        self.rate, self.follows = rate, follows
+        self.scored = 0.0
+        self.used: float | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        self.mean, self.seen, self.size = 0.0, 0.0, 0.0
+
+    @staticmethod
+    def clipped(step: float, size: float | None) -> float:
+        return max(-3.0 * size, min(3.0 * size, step)) if size else step
+
+    def score(self, x: float, *, restart: bool, renewed: bool) -> tuple[float, float]:
+        """Of a reading that is there: the distance, and what was expected."""
+        if self.follows and restart:
+            self.scored = x
+        mean = self.scored if self.follows else self.mean
+        found = (0.0, x)
+        if self.used is not None and not renewed:
+            deviation = math.sqrt(math.pi / 2) * max(self.used, 1e-9 * abs(mean))
+            far = 1000.0 * (x != mean)
+            found = (min(1000.0, abs(x - mean) / deviation) if deviation else far, mean)
+        self.scored += self.rate * self.clipped(x - self.scored, self.used)
+        return found
+
+    def learn(self, x: float, weight: float, *, restart: bool) -> None:
+        if self.follows:
+            if restart:
+                self.mean = x
+                return
+            if weight > 0:
+                self.take_in(x - self.mean, weight)
+            self.mean += self.rate * self.clipped(x - self.mean, self.used)
+        elif weight > 0:
+            if self.seen == 0:
+                self.mean = x
+            share, counted = self.take_in(x - self.mean, weight)
+            self.mean += share * counted
+
+    def take_in(self, step: float, weight: float) -> tuple[float, float]:
+        if self.size == 0:
+            self.seen = min(self.seen, 50.0)
+        counted = self.clipped(step, self.size if self.seen >= 10 else None)
+        self.seen += weight
+        share = max(self.rate * weight, weight / self.seen)
+        self.size += share * (abs(counted) - self.size)
+        return share, counted
+
+    def close(self) -> None:
+        """At a segment's end."""
+        self.used = self.size if self.seen >= 10 else None
