@@ -58,7 +58,7 @@ class Monitor:
         count = len(self.variables)
         self._intake = Intake(count, settings.intake)
         self._silences = Silences(self.variables, settings.silence, gap_rows=settings.intake.gap_rows)
-        self._detectors = build(team(settings).detectors, count, settings.detectors, seed=seed)
+        self._detectors = build(team(settings, count).detectors, count, settings.detectors, seed=seed)
         self._vote = Vote(self.variables, self._detectors, settings)
         self._reporter = Reporter(self.variables, self._vote.opinions, young_rows=settings.calibration.young_rows)
         self._counterfactuals = Counterfactuals(self.variables, self._detectors, self._vote.opinions, settings)

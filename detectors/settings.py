@@ -26,24 +26,44 @@ from detectors.silence import SilenceSettings
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Which detectors run, which of them vote for the whole row, and by which rule; calibrated, damped and guarded?"""
+    """Which detectors run, which of them vote for the whole row, and by which rule; calibrated, damped and guarded?
+
+    wide: voters that join where a system has many variables.
+    """
 
     detectors: tuple[str, ...]
     voters: tuple[str, ...]
     rule: str
+    wide: tuple[str, ...] = ()
     own_learning: bool = False  # the detectors' own, at the row: the guard does not reach it, nor does damping the line
 
 
 PRESETS: dict[str, Preset] = {
-    "team": Preset(("neighbours", "autoregression", "ewma"), ("neighbours", "autoregression"), "weighted"),
+    "team": Preset(
+        ("neighbours", "autoregression", "ewma"), ("neighbours", "autoregression"), "weighted", wide=("sparse",)
+    ),
     "rola": Preset(("repad2",), (), "polling", own_learning=True),
     "majority": Preset(
-        ("repad2", "ewma", "autoregression", "half_space_trees"), ("autoregression", "half_space_trees"), "polling"
+        ("repad2", "ewma", "fast_ewma", "slow_ewma", "autoregression", "half_space_trees"),
+        ("autoregression", "half_space_trees"),
+        "polling",
     ),
     "full": Preset(
-        ("neighbours", "autoregression", "ewma", "repad2", "half_space_trees", "principal", "loda"),
+        (
+            "neighbours",
+            "autoregression",
+            "ewma",
+            "fast_ewma",
+            "slow_ewma",
+            "repad2",
+            "half_space_trees",
+            "principal",
+            "loda",
+            "sparse",
+        ),
         ("neighbours", "autoregression"),
         "weighted",
+        wide=("sparse",),
     ),
 }
 
@@ -57,6 +77,8 @@ class MonitorSettings:
     rule: overrides the preset's rule.
     voters: detectors whose opinion of the whole row votes, in place of the preset's; they run whether or not the preset
         has them. null = the preset's.
+    wide: from so many variables on `sparse` votes with the preset's voters (team, full): it sees a fault of few
+        variables among many.
     also: detectors that run besides, without a vote for the row: their opinion stands in the record of each verdict.
     slack_rows: votes of different voters count together within so many rows, where votes are counted (majority,
         polling); the other rules need none.
@@ -69,6 +91,7 @@ class MonitorSettings:
     preset: Literal["team", "rola", "majority", "full"] = "team"
     rule: Literal["weighted", "majority", "polling", "any"] | None = None
     voters: tuple[str, ...] | None = None
+    wide: int = 100
     also: tuple[str, ...] = ()
     slack_rows: int = 0
     warmup_rows: int = 50
@@ -94,6 +117,8 @@ class MonitorSettings:
         if self.rule is not None and self.rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, got {self.rule!r}")
         self._check_team()
+        if self.wide < 1:
+            raise ValueError(f"wide must be at least 1 variable, got {self.wide}")
         if self.slack_rows < 0:
             raise ValueError(f"slack_rows must be at least 0, got {self.slack_rows}")
         if self.warmup_rows < 1:
@@ -121,14 +146,15 @@ class MonitorSettings:
             raise ValueError("voters must name at least one detector, unless the rule is polling; null = the preset's")
 
 
-def team(settings: MonitorSettings) -> Preset:
-    """The preset with the user's choices: who runs, in order, and who of them votes.
+def team(settings: MonitorSettings, variables: int = 1) -> Preset:
+    """The preset with the user's choices, for a system of so many variables: who runs, in order, and who of them votes.
 
     >>> team(MonitorSettings(voters=("neighbours", "principal"), also=("loda",))).detectors
     ('neighbours', 'autoregression', 'ewma', 'principal', 'loda')
     """
     preset = PRESETS[settings.preset]
-    voters = preset.voters if settings.voters is None else settings.voters
+    wide = preset.wide if variables >= settings.wide else ()
+    voters = preset.voters + wide if settings.voters is None else settings.voters
     voters += tuple(entry.name for entry in settings.detectors.river if entry.vote and entry.name not in voters)
     running = (*preset.detectors, *voters, *settings.also, *(entry.name for entry in settings.detectors.river))
     return replace(preset, detectors=tuple(dict.fromkeys(running)), voters=voters, rule=settings.rule or preset.rule)

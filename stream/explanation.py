@@ -45,7 +45,7 @@ def explain_file(arguments: argparse.Namespace) -> int:
         story = explain(rows.times, rows.values, variables, at, settings=config.monitor.causes, graph=known)
     except ValueError as error:
         raise InputError(f"cannot explain {arguments.at}: {error}") from None
-    warm_up = warming(int(np.searchsorted(rows.times, story.ranking.opened)), config.monitor)
+    warm_up = warming(int(np.searchsorted(rows.times, story.ranking.opened)), rows.values.shape[1], config.monitor)
     if arguments.output == "json":
         print(json.dumps(document(system, story, source, warm_up)))
     elif arguments.output == "svg":
@@ -95,10 +95,10 @@ def parse_time(text: str, style: TimeStyle) -> int:
     raise ConfigError(f"--at must be a time {unit}, got {text!r}")
 
 
-def warming(before: int, settings: MonitorSettings) -> WarmUp:
-    """How far a monitor was that had seen so many rows before, if nothing was missing in them."""
+def warming(before: int, variables: int, settings: MonitorSettings) -> WarmUp:
+    """How far a monitor of so many variables was that had seen so many rows before, if nothing was missing in them."""
     rows, needed = settings.warmup_rows, settings.calibration.young_rows
-    detectors = dict.fromkeys(team(settings).detectors, (min(before, needed), needed))
+    detectors = dict.fromkeys(team(settings, variables).detectors, (min(before, needed), needed))
     return WarmUp(min(before, rows), rows, detectors)
 
 

@@ -178,3 +178,130 @@ class SlowLoda:
         self.of_projections.scales[p].learn(y, weight)
         if self.of_projections.settled[p]:
             self.histograms[p].add(self.of_projections.of(y, p), weight)
+
+
+@dataclass
+class SlowTail:
+    """Of one variable in one view: its mean size, and the line as a multiple e^log_line of it."""
+
+    memory_rows: float
+    seen: float = 0.0
+    size: float = 0.0
+    log_line: float = math.log(3.2)
+
+    def add(self, size: float, weight: float) -> None:
+        self.seen = min(self.seen + weight, self.memory_rows)
+        self.size += (size - self.size) * weight / self.seen
+        is_over = size > max(self.size, 0.01) * math.exp(self.log_line)
+        self.log_line += 10.0 / (self.seen + 100.0) * weight * (is_over - 0.01)
+        self.log_line = min(max(self.log_line, 0.0), 6.0)
+
+    def line(self) -> float | None:
+        return max(self.size, 0.01) * math.exp(self.log_line) if self.seen >= 10.0 else None
+
+
+class SlowSparse:
+    """Two tails a variable: of its moving average, and of its readings."""
+
+    def __init__(self, variables: int, *, least: int, rate: float, memory_rows: int) -> None:
+        self.scales, self.least, self.rate, self.memory_rows = Scales(variables), least, rate, memory_rows
+        self.scored, self.learned = [0.0] * variables, [0.0] * variables
+        self.tails = [self.new_tails() for _ in range(variables)]
+        self.lines: list[tuple[float | None, ...]] = [(None, None)] * variables
+
+    def new_tails(self) -> tuple[SlowTail, SlowTail]:
+        return SlowTail(self.memory_rows), SlowTail(self.memory_rows)
+
+    def follow(self, averages: list[float], rows: Rows, t: int, j: int) -> tuple[float, float]:
+        z = self.scales.of(float(rows.values[t, j]), j)
+        averages[j] = z if rows.restart[t, j] else averages[j] + self.rate * (z - averages[j])
+        return abs(averages[j]), abs(z)
+
+    def score(self, rows: Rows) -> Array:
+        """(T, 2) of the averages and of the readings."""
+        out = np.zeros((len(rows), 2))
+        for t in range(len(rows)):
+            unusual: tuple[list[float], list[float]] = ([], [])
+            for j in np.flatnonzero(rows.present[t]).tolist():
+                sizes = self.follow(self.scored, rows, t, j)
+                for view, size, line in zip(unusual, sizes, self.lines[j], strict=True):
+                    view.append(0.0 if line is None else size / line)
+            for v, view in enumerate(unusual):
+                ordered = sorted(view, reverse=True)
+                if len(ordered) >= self.least:
+                    out[t, v] = min(ordered[self.least - 1], 20.0) ** 2
+        return out
+
+    def learn(self, rows: Rows, weights: Array) -> None:
+        for t, weight in enumerate(weights.tolist()):
+            for j in range(rows.values.shape[1]):
+                if rows.renewed[t, j]:
+                    self.scales.renew(j)
+                    self.tails[j] = self.new_tails()
+                if not rows.present[t, j]:
+                    continue
+                if weight > 0:
+                    self.scales.scales[j].learn(float(rows.values[t, j]), weight)
+                sizes = self.follow(self.learned, rows, t, j)
+                if weight > 0 and self.scales.settled[j]:
+                    for tail, size in zip(self.tails[j], sizes, strict=True):
+                        tail.add(size, weight)
+        self.scales.fit()
+        self.lines = [tuple(tail.line() for tail in tails) for tails in self.tails]
+
+
+class SlowRobustEwma:
+    """One variable. follows: its mean moves with every row, and not with what is learned."""
+
+    def __init__(self, rate: float, *, follows: bool) -> None:
+        self.rate, self.follows = rate, follows
+        self.scored = 0.0
+        self.used: float | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        self.mean, self.seen, self.size = 0.0, 0.0, 0.0
+
+    @staticmethod
+    def clipped(step: float, size: float | None) -> float:
+        return max(-3.0 * size, min(3.0 * size, step)) if size else step
+
+    def score(self, x: float, *, restart: bool, renewed: bool) -> tuple[float, float]:
+        """Of a reading that is there: the distance, and what was expected."""
+        if self.follows and restart:
+            self.scored = x
+        mean = self.scored if self.follows else self.mean
+        found = (0.0, x)
+        if self.used is not None and not renewed:
+            deviation = math.sqrt(math.pi / 2) * max(self.used, 1e-9 * abs(mean))
+            far = 1000.0 * (x != mean)
+            found = (min(1000.0, abs(x - mean) / deviation) if deviation else far, mean)
+        self.scored += self.rate * self.clipped(x - self.scored, self.used)
+        return found
+
+    def learn(self, x: float, weight: float, *, restart: bool) -> None:
+        if self.follows:
+            if restart:
+                self.mean = x
+                return
+            if weight > 0:
+                self.take_in(x - self.mean, weight)
+            self.mean += self.rate * self.clipped(x - self.mean, self.used)
+        elif weight > 0:
+            if self.seen == 0:
+                self.mean = x
+            share, counted = self.take_in(x - self.mean, weight)
+            self.mean += share * counted
+
+    def take_in(self, step: float, weight: float) -> tuple[float, float]:
+        if self.size == 0:
+            self.seen = min(self.seen, 50.0)
+        counted = self.clipped(step, self.size if self.seen >= 10 else None)
+        self.seen += weight
+        share = max(self.rate * weight, weight / self.seen)
+        self.size += share * (abs(counted) - self.size)
+        return share, counted
+
+    def close(self) -> None:
+        """At a segment's end."""
+        self.used = self.size if self.seen >= 10 else None

@@ -35,6 +35,16 @@ def test_the_default_team_is_what_it_was() -> None:
     assert (chosen.voters, chosen.rule) == (("neighbours", "autoregression"), "weighted")
 
 
+def test_sparse_votes_from_a_hundred_variables_on_unless_the_user_chose_the_voters() -> None:
+    assert team(MonitorSettings(), 99) == team(MonitorSettings())
+    assert team(MonitorSettings(), 100).voters == ("neighbours", "autoregression", "sparse")
+    assert team(MonitorSettings(wide=4), 4).detectors == ("neighbours", "autoregression", "ewma", "sparse")
+    assert team(MonitorSettings(preset="full"), 100).voters == team(MonitorSettings(), 100).voters
+    assert team(MonitorSettings(voters=("neighbours",)), 100).voters == ("neighbours",)
+    with pytest.raises(ValueError, match="wide must be at least 1 variable, got 0"):
+        MonitorSettings(wide=0)
+
+
 def test_detectors_that_run_besides_are_told_and_change_no_verdict() -> None:
     plain, more = found(), found(also=("principal", "loda"))
     np.testing.assert_array_equal(plain.scores, more.scores)

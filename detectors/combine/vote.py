@@ -47,7 +47,7 @@ class Vote:
     """Brings opinions to one scale, decides by the rule, holds the decision against the line, weighs the rows."""
 
     def __init__(self, variables: Sequence[str], detectors: Sequence[Detector], settings: MonitorSettings) -> None:
-        chosen = team(settings)
+        chosen = team(settings, len(variables))
         self._variables = tuple(variables)
         self.opinions = Opinions(
             len(variables), detectors, chosen.voters, settings.calibration, settings.evidence, settings.muting

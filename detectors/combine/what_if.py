@@ -34,7 +34,7 @@ class Counterfactuals:
     def __init__(
         self, variables: Sequence[str], detectors: Sequence[Detector], opinions: Opinions, settings: MonitorSettings
     ) -> None:
-        chosen = team(settings)
+        chosen = team(settings, len(variables))
         self._places = {name: j for j, name in enumerate(variables)}
         self._opinions = opinions
         self._settings = settings.counterfactual

@@ -3,7 +3,8 @@
 Recursive least squares that forgets within some 30 rows: a longer memory finds fewer events. A residual is measured in
 its own usual sizes, so that a smooth variable speaks as loud as a rough one, and the usual size is the mean absolute
 one, which rare bursts do not raise. Residuals that keep their sign add up in a moving average, so that the row-wise
-member also sees small lasting ones. Works badly on what jumps between levels as a matter of course.
+member also sees small lasting ones. Works badly on what jumps between levels as a matter of course, and its member on
+faults of few variables among many (see online.sparse).
 """
 
 from dataclasses import dataclass
@@ -28,12 +29,10 @@ Model: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatAr
 @dataclass(frozen=True, slots=True)
 class AutoregressionSettings:
     """memory_rows: rows after which a row's weight in the fit is 1 / e.  smoothing: weight of a new residual in the
-    signed average.  wide: from so many variables on, the row-wise member is a mean of fourth powers, which sees a fault
-    of few variables among many (at the price of broad, small ones)."""
+    signed average."""
 
     memory_rows: int = 33
     smoothing: float = 0.4
-    wide: int = 100
 
     def __post_init__(self) -> None:
         if self.memory_rows < 10:
@@ -56,7 +55,6 @@ class Autoregression:
 
     def __init__(self, variables: int, settings: AutoregressionSettings | None = None, *, seed: int = 0) -> None:
         self._settings = settings or AutoregressionSettings()
-        self._power = 4 if variables >= self._settings.wide else 1
         self._scale = new_scale(variables)
         self._fit = np.zeros((2, variables))  # mean, deviation in use
         self._theta = np.zeros((LAGS + 1, variables))  # intercept, lags 1 to 3
@@ -71,8 +69,8 @@ class Autoregression:
         shape = rows.values.shape
         sizes, expected, members = np.zeros(shape), np.empty(shape), np.empty((shape[0], 2))
         model = (self._fit, self._theta, self._sizes)
-        options = (self._settings.smoothing, self._power)
-        _score(rows.values, (rows.present, rows.restart), self._carry, model, options, (sizes, expected, members))
+        rate = self._settings.smoothing
+        _score(rows.values, (rows.present, rows.restart), self._carry, model, rate, (sizes, expected, members))
         return Scores(members[:, :1], sizes, expected, members[:, 1])
 
     def learn(self, rows: Rows, weights: FloatArray) -> None:
@@ -110,12 +108,11 @@ def _score(
     flags: tuple[BoolArray, BoolArray],
     carry: FloatArray,
     model: tuple[FloatArray, FloatArray, FloatArray],
-    options: tuple[float, int],
+    rate: float,
     out: tuple[FloatArray, FloatArray, FloatArray],
 ) -> None:
     present, restart = flags
     fit, theta, usual = model
-    rate, power = options
     sizes, expected, members = out
     for t in range(values.shape[0]):
         signed, fresh = 0.0, 0.0
@@ -135,21 +132,11 @@ def _score(
                 residual = min(max(residual, -LARGEST), LARGEST)
             sizes[t, j] = abs(residual)
             carry[LAGS, j] += rate * (residual - carry[LAGS, j])
-            signed += _power(carry[LAGS, j], power)
-            fresh += _power(residual, power)
+            signed += abs(carry[LAGS, j])
+            fresh += abs(residual)
             _shift(carry, j, x)
-        members[t, 0] = _root(signed / values.shape[1], power)
-        members[t, 1] = _root(fresh / values.shape[1], power)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _power(x: float, power: int) -> float:
-    return abs(x) if power == 1 else x * x * x * x
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _root(x: float, power: int) -> float:
-    return x if power == 1 else float(np.sqrt(np.sqrt(x)))
+        members[t, 0] = signed / values.shape[1]
+        members[t, 1] = fresh / values.shape[1]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

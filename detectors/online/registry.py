@@ -13,11 +13,25 @@ from detectors.online.principal import Principal, PrincipalSettings
 from detectors.online.protocol import Detector
 from detectors.online.repad2 import Repad2, Repad2Settings
 from detectors.online.river_detector import RiverDetector, RiverSettings
+from detectors.online.robust_ewma import FastEwma, RobustEwmaSettings, SlowEwma
+from detectors.online.sparse import Sparse, SparseSettings
 
 DetectorClass: TypeAlias = type[Any]  # a class whose instances are Detectors, made by (variables, settings, seed=)
 
 DETECTORS: dict[str, DetectorClass] = {
-    kind.name: kind for kind in (Neighbours, Autoregression, Ewma, Repad2, HalfSpaceTrees, Principal, Loda)
+    kind.name: kind
+    for kind in (
+        Neighbours,
+        Autoregression,
+        Ewma,
+        FastEwma,
+        SlowEwma,
+        Repad2,
+        HalfSpaceTrees,
+        Principal,
+        Loda,
+        Sparse,
+    )
 }
 
 
@@ -28,10 +42,13 @@ class DetectorSettings:
     neighbours: NeighboursSettings = field(default_factory=NeighboursSettings)
     autoregression: AutoregressionSettings = field(default_factory=AutoregressionSettings)
     ewma: EwmaSettings = field(default_factory=EwmaSettings)
+    fast_ewma: RobustEwmaSettings = FastEwma.usual
+    slow_ewma: RobustEwmaSettings = SlowEwma.usual
     repad2: Repad2Settings = field(default_factory=Repad2Settings)
     half_space_trees: HalfSpaceTreesSettings = field(default_factory=HalfSpaceTreesSettings)
     principal: PrincipalSettings = field(default_factory=PrincipalSettings)
     loda: LodaSettings = field(default_factory=LodaSettings)
+    sparse: SparseSettings = field(default_factory=SparseSettings)
     river: tuple[RiverSettings, ...] = ()
 
     def __post_init__(self) -> None:
