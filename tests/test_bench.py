@@ -35,6 +35,12 @@ def test_a_ratio_is_the_median_over_rounds() -> None:
     assert ratio(costs, "ours", "peer") == (5.0, 2.5, 10.0)
 
 
+def test_fewer_rows_are_the_beginning_of_more() -> None:
+    more = series(1_200, 2)
+    np.testing.assert_array_equal(series(30, 2), more[:30])
+    assert np.abs(np.diff(more, axis=0)).max() < 8.0
+
+
 def test_data_end_rather_than_repeat() -> None:
     taken: list[list[int]] = []
     step = pieces(taken.append, [1, 2, 3], 2)
@@ -52,7 +58,7 @@ def test_every_section_of_the_table_prints(capsys: pytest.CaptureFixture[str]) -
     single_parts.graph(4, rounds=1, iterations=3)
     single_parts.rowwise(4, rounds=1, rows=16)
     single_rows.burst(rounds=1, variables=2)
-    many_systems.measure((1, 3), 1, variables=3, learned=30)
+    many_systems.measure((1, 3), 1, variables=3, learned=30, touched=2)
     memory.measure(3, rows=20)
     service.measure(rows=20, learned=30, kinds=("team",))
     growth.variables((2, 3), ("team",), learned=20)
@@ -126,7 +132,7 @@ def test_a_side_answers_and_finds_the_same_twice() -> None:
     assert "bytes to verdict, team" in told["contestants"]
     assert made is None
     assert cost > 0
-    assert "of old" in why
+    assert "of another time" in why
     found = side.find("team")
     assert found["records"]
     assert difference(found, side.find("team")) == f"identical: {len(found['records'])} records, 1600 rows"

@@ -44,7 +44,7 @@ class Side:
     """A process of one commit: asked in a line of JSON, it answers in one."""
 
     def __init__(self, tree: Path, rounds: int, rows: int) -> None:
-        self.commit = commit(tree)
+        self.commit, self._tree = commit(tree), tree
         paths = os.pathsep.join([str(tree), str(HERE)])
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "contest" / "side.py"), str(rounds), str(rows)],
@@ -63,6 +63,13 @@ class Side:
             if pipe:
                 pipe.close()
         self._process.wait()
+
+    def names(self) -> dict[str, Any]:
+        """What can be asked for. Raises RuntimeError where the packages are not the commit's."""
+        known: dict[str, Any] = self.ask("names", "")
+        if Path(known["packages"]).resolve() != self._tree.resolve():
+            raise RuntimeError(f"packages of {self.commit} must come from {self._tree}, got {known['packages']}")
+        return known
 
     def ask(self, what: str, name: str) -> Any:
         """Raises RuntimeError where the process has ended."""
@@ -97,7 +104,7 @@ def findings(a: Side, b: Side, presets: list[str]) -> bool:
     same = True
     for preset in presets:
         ours, theirs = a.ask("find", preset), b.ask("find", preset)
-        same &= ours == theirs
+        same &= ours == theirs and "error" not in ours
         print(f"  {preset:12} {difference(ours, theirs)}", flush=True)
     return same
 
@@ -126,7 +133,7 @@ def main() -> int:
     with checkout(given.commits[0]) as first, checkout(given.commits[1]) as second:
         size = given.rounds, given.rows
         with Side(first, *size) as a, Side(second, *size) as b:
-            known = a.ask("names", "")
+            known, _ = a.names(), b.names()
             print(f"{head()}\nA = {a.commit}, B = {b.commit}, ratio = A's cost over B's", flush=True)
             same = findings(a, b, known["presets"])
             costs(a, b, given.rounds, known["contestants"])

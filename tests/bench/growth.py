@@ -12,21 +12,18 @@ value" divides each cost by its variables first.
 """
 
 import argparse
-import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
 import torch
 from contest import many_systems, ours
-from contest.inputs import pieces, series
+from contest.inputs import endless, pieces, series
 from contest.rounds import Contestant, Costs, cpu_us, interleave, middle, ratio
 from contest.table import head, line, section
 
-WINDOW = 2_000  # rows that are timed at each mark
+WINDOW = 2_500  # rows that are timed at each mark
 ROUNDS = 5
-CHUNK = 10_000
 VARIABLES = (10, 38, 100, 300, 1_000)
 KINDS = ("team", "default", "light, LSTMs")
 
@@ -38,24 +35,20 @@ def progress(text: str) -> None:
 def rows(kind: str, most: int, variables: int = 3) -> None:
     """The cost of a row at 10^4, 10^5 ... `most` rows, on noise that never ends."""
     marks = [10**power for power in range(4, 10) if 10**power <= most]
-    _, step = ours.by_rows(kind, variables)
-    seen, chunks, costs = 0, _endless(variables), Costs()
-    for mark in marks:
-        while seen < mark - WINDOW:
-            size = min(CHUNK, mark - WINDOW - seen)
-            step(next(chunks)[:size])
-            seen += size
-            progress(f"{kind}: {seen:,} of {most:,} rows")
-        size = WINDOW // ROUNDS
-        costs[f"{mark:,}"] = [cpu_us(partial(step, next(chunks)[:size])) / size for _ in range(ROUNDS)]
-        seen += WINDOW
+    watching, step = ours.by_rows(kind, variables)
+    costs: Costs = {f"{mark:,}": [] for mark in marks}
+    for part in endless(variables):
+        cost = cpu_us(partial(step, part)) / len(part)
+        for mark in marks:
+            if mark - WINDOW < watching.rows <= mark:
+                costs[f"{mark:,}"].append(cost)
+        if watching.rows >= most:
+            break
+        if watching.rows % 10_000 == 0:
+            progress(f"{kind}: {watching.rows:,} of {most:,} rows")
     progress("")
     print("\r", end="", file=sys.stderr)
     _lines(f"{kind}, {variables} variables", "rows", costs)
-
-
-def _endless(variables: int) -> Iterator[np.ndarray]:
-    return (series(CHUNK, variables, seed) for seed in itertools.count())
 
 
 def variables(counts: Sequence[int], kinds: Sequence[str], learned: int = ours.LEARNED) -> None:

@@ -42,5 +42,5 @@ def without_predictor(variables: int, rounds: int, rows: int, learned: int) -> N
         Contestant("team", rows, work(step, found[learned:], rows)),
         Contestant("chain", rows // TENTH, work(peer, found, rows // TENTH)),
     ]
-    section(f"bytes to verdict, {variables} variables, beside the chain without its predictors", "us a row")
+    section(f"bytes to verdict, {variables} variables, beside it without predictors", "us a row")
     versus("team", interleave(contestants, rounds), "team", "chain", BARE_AIMS.get(variables, "-"))

@@ -1,6 +1,7 @@
 """What all contestants get: noise on a slow drift, as rows and as the JSON messages of those rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from stream.decode import Raw, encode_row
 
 START = 1_700_000_000_000_000_000  # ns
 TICK = 1_000_000_000
+CHUNK = 500  # rows
 
 
 def names(variables: int) -> list[str]:
@@ -17,9 +19,17 @@ def names(variables: int) -> list[str]:
 
 
 def series(rows: int, variables: int, seed: int = 0) -> np.ndarray:
-    """(T, D)"""
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(rows, variables)) + 0.01 * np.cumsum(rng.normal(size=(rows, variables)), axis=0)
+    """(T, D) the first rows of :func:`endless`: fewer are the beginning of more."""
+    return np.concatenate(list(islice(endless(variables, seed), -(-rows // CHUNK))))[:rows]
+
+
+def endless(variables: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """(CHUNK, D) after (CHUNK, D), without a jump between them."""
+    rng, level = np.random.default_rng(seed), np.zeros(variables)
+    while True:
+        drift = level + 0.01 * np.cumsum(rng.normal(size=(CHUNK, variables)), axis=0)
+        yield drift + rng.normal(size=(CHUNK, variables))
+        level = drift[-1]
 
 
 def times(rows: int, first: int = 0) -> np.ndarray:

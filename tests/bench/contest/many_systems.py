@@ -19,18 +19,25 @@ TOUCHED = 256  # systems that are touched in a round
 AIMS = {(1_000, 16): "1/1.4", (1_000, 1): "1/1.8", (10_000, 16): "1/1.5"}
 
 
-def measure(counts: Sequence[int], rounds: int, *, variables: int = 38, learned: int = ours.LEARNED) -> None:
+def measure(
+    counts: Sequence[int],
+    rounds: int,
+    *,
+    variables: int = 38,
+    learned: int = ours.LEARNED,
+    touched: int = TOUCHED,
+) -> None:
     """The ratio is one system's cost over that of many: 1 = flat."""
     state, rows = _learned(variables, learned)
     section(f"team, {variables} variables, many systems in random order, beside one", "us a row")
     for block in (16, 1):
-        compare(counts, rounds, state, rows, block)
+        compare(counts, rounds, state, rows, block, touched)
 
 
-def compare(counts: Sequence[int], rounds: int, state: object, rows: np.ndarray, block: int) -> None:
+def compare(counts: Sequence[int], rounds: int, state: object, rows: np.ndarray, block: int, touched: int) -> None:
     fleet = _copies(max(counts), state, rows.shape[1])
     contestants = [
-        Contestant(str(count), TOUCHED * block, _visits(fleet[:count], rows, block, seed=count)) for count in counts
+        Contestant(str(count), touched * block, _visits(fleet[:count], rows, block, touched)) for count in counts
     ]
     costs = interleave(contestants, rounds)
     for count in counts[1:]:
@@ -52,12 +59,12 @@ def _copies(count: int, state: object, variables: int) -> list[Monitor]:
     return fleet
 
 
-def _visits(fleet: Sequence[Monitor], rows: np.ndarray, block: int, *, seed: int) -> Callable[[], None]:
+def _visits(fleet: Sequence[Monitor], rows: np.ndarray, block: int, touched: int) -> Callable[[], None]:
     """A block of the next rows, from one system drawn at random after another."""
-    rng, starts = np.random.default_rng(seed), itertools.cycle(range(0, len(rows) - block + 1, block))
+    rng, starts = np.random.default_rng(len(fleet)), itertools.cycle(range(0, len(rows) - block + 1, block))
 
     def run() -> None:
-        for number in rng.integers(len(fleet), size=TOUCHED):
+        for number in rng.integers(len(fleet), size=touched):
             one, start = fleet[number], next(starts)
             one.step(Block(times(block, one.rows), rows[start : start + block]))
 

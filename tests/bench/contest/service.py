@@ -38,7 +38,7 @@ class Served:
 
 def measure(rows: int = 3_000, learned: int = ours.LEARNED, kinds: Sequence[str] = KINDS) -> None:
     """For each kind: at 10,000 rows/s, and if that is too much at the highest rate that is kept up with."""
-    section("service of a row, 38 variables, ten systems, bytes to verdict", "us, p99")
+    section("service, 38 variables, ten systems, bytes to verdict", "us, p99")
     for kind in kinds:
         work = Queue(kind, rows, learned)
         for offered in OFFERED:
@@ -64,13 +64,13 @@ class Queue:
     def __init__(self, kind: str, rows: int, learned: int, *, variables: int = 38) -> None:
         house = ours.pipeline(kind)
         self._step = ours.by_bytes(house, block=CAP)
-        self._step(messages(series(learned, variables)))
+        each = -(-rows // SYSTEMS)
+        values = series(learned + each * len(OFFERED), variables)
+        self._step(messages(values[:learned]))
         state = house.state(ours.PARTITION)["system0"]
         house.load_state(ours.PARTITION, {f"system{number}": state for number in range(SYSTEMS)})
-        self._rows, self._learned = rows, learned
-        each = -(-rows // SYSTEMS)
-        self._values = series(each, variables, seed=1)
-        self._served = 0
+        self._rows, self._each, self._next = rows, each, learned
+        self._values = values
 
     def serve(self, offered: float) -> Served:
         arrivals = np.arange(self._rows) / offered
@@ -89,7 +89,7 @@ class Queue:
 
     def _messages(self) -> list[Raw]:
         """The next rows of every system, in turn."""
-        first = self._learned + self._served
-        each = [messages(self._values, f"system{number}", first) for number in range(SYSTEMS)]
-        self._served += len(self._values)
+        first, self._next = self._next, self._next + self._each
+        values = self._values[first : self._next]
+        each = [messages(values, f"system{number}", first) for number in range(SYSTEMS)]
         return [message for together in zip(*each, strict=True) for message in together][: self._rows]

@@ -1,6 +1,6 @@
 """One side of compare.py: a process with the packages of one commit, which answers a line of JSON with a line.
 
-["names", ""]          {"contestants": [...], "presets": [...]}
+["names", ""]          {"contestants": [...], "presets": [...], "packages": the folder that detectors came from}
 ["make", contestant]   null, or why this commit does not have it
 ["run", contestant]    CPU microseconds a row (or an iteration) of its next round
 ["find", preset]       {"records": [...], "digests": {...}, "rows": n}, or {"error": why}
@@ -11,11 +11,13 @@ import json
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+import detectors
 from contest import ours
 from contest.inputs import messages, names, pieces, series
 from contest.rounds import Contestant, cpu_us
@@ -90,8 +92,9 @@ class Answers:
         self._rounds, self._rows = rounds, rows
         self._ready: dict[str, Contestant] = {}
 
-    def names(self, _: str) -> dict[str, list[str]]:
-        return {"contestants": list(contestants()), "presets": list(PRESETS)}
+    def names(self, _: str) -> dict[str, Any]:
+        packages = str(Path(detectors.__file__).parents[1])
+        return {"contestants": list(contestants()), "presets": list(PRESETS), "packages": packages}
 
     def make(self, name: str) -> str | None:
         try:

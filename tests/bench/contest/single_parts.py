@@ -72,7 +72,7 @@ def repad2(variables: int, rounds: int, rows: int) -> None:
         Contestant("torch loop", rows, naive_loop),
     ]
     costs = interleave(contestants, rounds)
-    section(f"RePAD2, {variables} variables, beside a torch LSTM for each, in a Python loop")
+    section(f"RePAD2, {variables} variables, beside torch in a Python loop")
     versus("a retraining", costs, "our retraining", "torch retraining", "2000")
     versus(f"the whole loop, a value, first {rows} rows", costs, "our loop", "torch loop", "1000")
 
@@ -98,7 +98,7 @@ def ssa(variables: int, rounds: int, *, span: int = 120, window: int = 12) -> No
         slowly = work(lambda rows, one=peer: [one(row) for row in rows], data[span:], SLOW_ROWS)
         contestants.append(Contestant(f"L = {length}", SLOW_ROWS, slowly))
     costs = interleave(contestants, rounds)
-    section(f"multivariate SSA, {variables} variables, N = {span}, L = {window}, beside an SVD a row", "us a row")
+    section(f"SSA, {variables} variables, N = {span}, L = {window}, beside SVD each row", "us a row")
     for length in peers:
         versus(f"the peer with L = {length}", costs, "ours", f"L = {length}", "2000")
 
@@ -124,7 +124,7 @@ def measure(rounds: int, rows: int) -> None:
     rowwise(38, rounds, rows)
     repad2(38, rounds, 300)
     ssa(38, rounds)
-    section("an iteration of the causal graph, beside NOTEARS in torch", "us")
+    section("a graph iteration, beside NOTEARS in torch", "us")
     graph(38, rounds, iterations=90, aim="30")
     graph(100, rounds, iterations=30)
     graph(500, min(rounds, 3), iterations=3, aim="30")

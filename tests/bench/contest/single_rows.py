@@ -2,12 +2,10 @@
 
 from functools import partial
 
-import numpy as np
-
 from contest import ours
 from contest.inputs import pieces, series
-from contest.rounds import Contestant, cpu_us, interleave, middle
-from contest.table import line, section, versus
+from contest.rounds import Contestant, Costs, cpu_us, interleave
+from contest.table import section, versus
 from detectors.block import Rows
 from detectors.online.repad2 import Repad2
 
@@ -47,19 +45,17 @@ def young_and_single(rounds: int, rows: int, variables: int) -> None:
 
 
 def burst(rounds: int, variables: int) -> None:
-    """Quiet rows, and rows at which the LSTM of every variable is trained again: each a hundredfold jump."""
-    detector, rng = Repad2(variables), np.random.default_rng(1)
-    for number, row in enumerate(series(400, variables)):
-        detector.score(Rows.complete(row[None], first=number))
-    busy, tried = [], rounds * 4
-    for number in range(400, 400 + tried):
-        before, row = detector.retrained.sum(), 10.0 ** rng.uniform(2, 6, (1, variables))
-        cost = cpu_us(partial(detector.score, Rows.complete(row, first=number)))
-        if detector.retrained.sum() - before == variables:
-            busy.append(cost)
-    calm, flat = Repad2(variables), np.ones((64, variables))
-    calm.score(Rows.complete(flat))
-    costs = interleave([Contestant("calm", 64, lambda: calm.score(Rows.complete(flat, first=64)))], rounds)
-    section(f"RePAD2, {variables} variables, one row", "us a row")
-    line("no variable is trained again", f"{middle(costs, 'calm'):.1f}")
-    line(f"all are: the burst ({len(busy)} of {tried} rows)", f"{np.median(busy):.0f}" if busy else "none")
+    """A row like those before it, and one that nobody can foresee: the LSTM of every variable is trained again."""
+    grown = Repad2(variables)
+    data = 100.0 + series(400, variables)  # far from 0, where a jump is a large relative error
+    grown.score(Rows.complete(data))
+    state, jump = grown.state(), Rows.complete(data[-1:] + 1e4, first=400)
+    costs: Costs = {"quiet": [], "burst": []}
+    for number in range(rounds + 1):
+        for name, row in (("quiet", Rows.complete(data[-1:], first=400)), ("burst", jump)):
+            grown.load_state(state)
+            cost = cpu_us(partial(grown.score, row))
+            costs[name] += [cost] if number else []
+    trained = int((grown.retrained - state["retrained"]).sum())
+    section(f"RePAD2, a row of {variables}, beside one that trains {trained} again", "us a row")
+    versus("the burst", costs, "quiet", "burst")

@@ -11,7 +11,7 @@ from contest.rounds import Costs, Ratio, middle, ratio
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("numpy", "numba", "torch", "river", "pysad", "kafka-python", "msgspec")
-WIDTH = 58
+WIDTH = 64
 
 
 def head() -> str:

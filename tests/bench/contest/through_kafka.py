@@ -82,7 +82,7 @@ def _fill(kafka: KafkaSettings, count: int, learned: int) -> None:
     from kafka import KafkaProducer
 
     topics.create(kafka, topics.planned(kafka, partitions=1, replication=1, state=None))
-    values = series(count // SYSTEMS, 38, seed=1)
+    values = series(learned + count // SYSTEMS, 38)[learned:]
     each = [messages(values, f"system{number}", learned) for number in range(SYSTEMS)]
     producer: KafkaProducer = connect(KafkaProducer, kafka, linger_ms=20, batch_size=256 << 10)
     for together in zip(*each, strict=True):
