@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
+PEERS  := build/bench# packages that only the benches need, beside the environment and not in it
+BENCH  := OMP_NUM_THREADS=1 PYTHONPATH=$(PEERS) $(BIN)/python
 
-.PHONY: demo test check unit kafka bench lock clean
+.PHONY: demo test check unit kafka bench bench-growth lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)                ## replay the recorded fault and name its cause
@@ -23,12 +25,18 @@ unit: $(READY)
 kafka: $(READY)               ## a real broker, the demo recording through it, findings as they arrive; Ctrl-C ends it
 	$(BIN)/python tests/kafka/demo.py
 
-bench: $(READY)               ## what a row costs, beside river
-	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/speed.py
+bench: $(READY) $(PEERS)/ready      ## what everything costs beside its peers: one table, some ten minutes
+	$(BENCH) tests/bench/speed.py
+
+bench-growth: $(READY)        ## how that grows, to 10^6 rows, 1,000 variables and 10,000 systems: an hour
+	$(BENCH) tests/bench/growth.py
 
 lock: $(READY)                ## after a change of dependencies in pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
 	  --extra torch --group dev --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
+	  --group bench --constraints requirements.lock --no-emit-package numpy --no-emit-package scipy \
+	  --custom-compile-command "make lock" -o tests/bench/requirements.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info
@@ -40,4 +48,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/pip install -q uv
 	@$(BIN)/uv pip install -p $(BIN)/python --compile-bytecode --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(PEERS)/ready: tests/bench/requirements.lock | $(READY)
+	@$(BIN)/uv pip install -q -p $(BIN)/python --target $(PEERS) --no-deps --require-hashes -r $<
 	@touch $@
