@@ -1,4 +1,4 @@
-"""JSON to another process over HTTP or HTTPS: what the sinks for Alertmanager and webhooks share.
+"""Documents to another process over HTTP or HTTPS: what the sinks for Alertmanager and webhooks, and OAuth, share.
 
 A connection for each request, closed after it: there are few, and one that stood idle may be dead. Redirects are not
 followed and no proxy is asked: what is configured is what is spoken to.
@@ -45,9 +45,12 @@ class HttpTarget:
         if "Authorization" in self._headers and self._tls is None and not is_loopback(self._host):
             log.warning("credentials are sent without encryption", extra={"url": self.name})
 
-    def post(self, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Returns once it is acknowledged. Raises DependencyError if it is not, RefusedError if it never will be."""
-        self._ask("POST", body, {"Content-Type": "application/json", **(headers or {})})
+    def post(self, body: bytes, headers: Mapping[str, str] | None = None) -> bytes:
+        """Returns once it is acknowledged, with the answer; headers may replace its being JSON.
+
+        Raises DependencyError if it is not, RefusedError if it never will be.
+        """
+        return self._ask("POST", body, {"Content-Type": "application/json", **(headers or {})})
 
     def get(self) -> None:
         """Raises DependencyError without an answer of success."""
@@ -56,12 +59,14 @@ class HttpTarget:
         except RefusedError as error:
             raise DependencyError(str(error)) from error
 
-    def _ask(self, method: str, body: bytes | None, headers: Mapping[str, str]) -> None:
+    def _ask(self, method: str, body: bytes | None, headers: Mapping[str, str]) -> bytes:
         connection = self._connection()
         try:
             connection.request(method, self._path, body, {**self._headers, **headers})
             answer = connection.getresponse()
-            self._judge(answer.status, answer.reason, answer.read(READ_BYTES))
+            text = answer.read(READ_BYTES)
+            self._judge(answer.status, answer.reason, text)
+            return text
         except TimeoutError as error:
             raise DependencyError(f"{self.name} does not answer within {self._timeout:g} s") from error
         except (OSError, HTTPException) as error:

@@ -2,24 +2,27 @@
 
 Whatever is wrong with a connection (a password, a port, a certificate, a name that does not resolve), the client tries
 again until its time is up and then says only "Unable to bootstrap"; the reason stands in its log alone. So
-:func:`connect` listens to that log, and :func:`tame` keeps the log itself readable: in an outage of a minute the client
-writes some 500 lines.
+:func:`connect` listens to that log, and tries no longer once it says that we are refused; and :func:`tame` keeps the
+log itself readable: in an outage of a minute the client writes some 500 lines.
 """
 
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kafka.errors import KafkaConfigurationError, KafkaError
 from kafka.net.compat import KafkaNetClient
+from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from stream.addresses import is_loopback
 from stream.errors import ConfigError, DependencyError
-from stream.settings import KafkaSettings
+from stream.oauth import Tokens
+from stream.settings import KafkaSettings, OAuthSettings
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,10 @@ Client = TypeVar("Client")
 RECONNECT_MS = 1_000
 # New partitions and topics are seen after 30 s instead of 5 minutes.
 METADATA_MS = 30_000
+FIRST_S = 3.0
+HUNG_UP = "SaslAuthenticationFailed: the broker hung up at our credentials (wrong mechanism, user, password or token?)"
+# Reasons that will be the same at the next try.
+LASTING = ("SaslAuthenticationFailed", "UnsupportedSaslMechanism", "IllegalSaslState", "CERTIFICATE", "access token")
 HINTS = {
     "socket disconnected": "wrong security_protocol for that port, or wrong mechanism, user or password?",
     "ECONNREFUSED": "nothing listens on that port",
@@ -45,19 +52,32 @@ def connect(client: Callable[..., Client], settings: KafkaSettings, **options: A
     """A connected client (KafkaConsumer, KafkaProducer, KafkaAdminClient), or an error within connect_timeout.
 
     Raises ConfigError for options the client refuses and files that are not there, DependencyError with the reason
-    from the client's log if the cluster does not answer or does not take us.
+    from the client's log if the cluster does not answer or does not take us. What will not pass by itself (a password,
+    a certificate) is told after FIRST_S: the client would try it again and again, until the account is locked.
     """
     tame()
+    left = settings.connect_timeout - FIRST_S
+    if left <= 0:
+        return _connect(client, settings, options)
+    try:
+        return _connect(client, settings, {**options, "bootstrap_timeout_ms": milliseconds(FIRST_S)})
+    except DependencyError as error:
+        if any(reason in str(error) for reason in LASTING):
+            raise
+    return _connect(client, settings, {**options, "bootstrap_timeout_ms": milliseconds(left)})
+
+
+def _connect(client: Callable[..., Client], settings: KafkaSettings, options: Mapping[str, Any]) -> Client:
     made: list[KafkaNetClient] = []
 
     def network(**chosen: Any) -> KafkaNetClient:
         made.append(KafkaNetClient(**chosen))
         return made[-1]
 
-    connection = connection_options(settings)
+    connection = {**connection_options(settings), **options}
     with _reasons() as reasons:
         try:
-            return client(**connection, **options, kafka_client=network)
+            return client(**connection, kafka_client=network)
         except (
             KafkaConfigurationError,
             ValueError,
@@ -72,7 +92,8 @@ def connect(client: Callable[..., Client], settings: KafkaSettings, **options: A
 
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
-    """What each of the clients is given. Raises ConfigError for an address that is none and a file that is not there.
+    """What each of the clients is given. Raises ConfigError for an address that is none and a file that is not there,
+    DependencyError if there is no access token.
 
     Never api_version: with it a wrong password is a consumer that reads nothing and says nothing.
     """
@@ -130,6 +151,8 @@ def _tls(settings: KafkaSettings) -> dict[str, Any]:
 
 def _sasl(settings: KafkaSettings) -> dict[str, Any]:
     sasl = settings.sasl
+    if sasl.mechanism == "OAUTHBEARER":
+        return {"sasl_mechanism": sasl.mechanism, "sasl_oauth_token_provider": _token_provider(sasl.oauth)}
     if not sasl.username or not sasl.password:
         raise ConfigError(f"kafka.sasl: {settings.security_protocol} needs a username and a password")
     return {
@@ -137,6 +160,35 @@ def _sasl(settings: KafkaSettings) -> dict[str, Any]:
         "sasl_plain_username": sasl.username,
         "sasl_plain_password": sasl.password,
     }
+
+
+def _token_provider(oauth: OAuthSettings) -> Any:
+    """Has a token before anybody connects, so that a wrong secret is told as that."""
+    for name in ("token_url", "client_id", "client_secret"):
+        if not getattr(oauth, name):
+            raise ConfigError(
+                f"kafka.sasl.oauth: OAUTHBEARER needs token_url, client_id and client_secret, got no {name}"
+            )
+    tokens = _tokens(oauth)
+    tokens.token()
+    return _TokenProvider(tokens)
+
+
+@cache
+def _tokens(oauth: OAuthSettings) -> Tokens:
+    """One for all clients of the process."""
+    return Tokens(oauth)
+
+
+class _TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
+    """What the client wants."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        super().__init__()
+        self._tokens = tokens
+
+    def token(self) -> str:
+        return self._tokens.token()
 
 
 class _OncePerMinute(logging.Handler):
@@ -161,26 +213,44 @@ class _OncePerMinute(logging.Handler):
 @contextmanager
 def _reasons() -> Iterator[list[str]]:
     """Collects why connections failed while the block runs; the caller's error says it, so the log need not."""
-    found: list[str] = []
-
-    class Collect(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            arguments = record.args if isinstance(record.args, tuple) else ()
-            found.extend(str(argument) for argument in arguments if isinstance(argument, Exception))
-
-    net, collect = logging.getLogger("kafka.net"), Collect(logging.WARNING)
+    collect, net, connection = _Collect(), logging.getLogger("kafka.net"), logging.getLogger("kafka.net.connection")
+    level = connection.level
     net.addHandler(collect)
     net.propagate = False
+    connection.setLevel(logging.DEBUG)  # it tells its requests there
     try:
-        yield found
+        yield collect.found
     finally:
+        connection.setLevel(level)
         net.propagate = True
         net.removeHandler(collect)
 
 
+class _Collect(logging.Handler):
+    """The errors that the client logs.
+
+    A broker that refuses credentials says why and hangs up. The client drops the answer where both arrive together,
+    and says "socket disconnected": that this came right after the credentials is all there is to know.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._has_shown = False  # our credentials, with the last request
+
+    def emit(self, record: logging.LogRecord) -> None:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if record.levelno < logging.WARNING:
+            requests = [name for name in (type(argument).__name__ for argument in arguments) if "Request" in name]
+            self._has_shown = bool(requests and "SaslAuthenticate" in requests[0]) or (self._has_shown and not requests)
+            return
+        for error in (argument for argument in arguments if isinstance(argument, Exception)):
+            self.found.append(HUNG_UP if self._has_shown and "socket disconnected" in str(error) else str(error))
+
+
 def _reason(reasons: list[str], error: Exception) -> str:
     """The first reason that is not a mere consequence: repeats of a refused password only say "disconnected"."""
-    vague = ("Unable to bootstrap", "RequestTimedOut", "socket disconnected")  # the vaguest first
+    vague = ("Unable to bootstrap", "RequestTimedOut", "socket disconnected", HUNG_UP)  # the vaguest first
     reason = max(reasons, key=lambda said: next((n for n, v in enumerate(vague) if v in said), len(vague)), default="")
     reason = reason or f"no answer ({error})"
     return next((f"{reason} ({hint})" for part, hint in HINTS.items() if part in reason), reason)

@@ -143,10 +143,31 @@ class SinkSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OAuthSettings:
+    """Where mechanism OAUTHBEARER gets its tokens, by client credentials: see :mod:`stream.oauth`."""
+
+    token_url: str = ""
+    client_id: str = ""
+    client_secret: Secret = field(default="", repr=False)
+    scope: str = ""  # empty: whatever the client is given
+    timeout: Seconds = 4.0  # of each step of a request; heartbeats may have to wait for it
+    tls: TlsSettings = field(default_factory=TlsSettings)  # of the token endpoint
+
+    def __post_init__(self) -> None:
+        if self.token_url and (fault := url_fault(self.token_url)):
+            raise ValueError(f"token_url {fault}")
+        if self.timeout <= 0:
+            raise ValueError(f"timeout must be longer than 0s, got {self.timeout}")
+
+
+@dataclass(frozen=True, slots=True)
 class SaslSettings:
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """username and password are for all mechanisms but OAUTHBEARER."""
+
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "SCRAM-SHA-512"
     username: str = ""
     password: Secret = field(default="", repr=False)
+    oauth: OAuthSettings = field(default_factory=OAuthSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +208,7 @@ class KafkaSettings:
     bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
     client_id: str = "tocsin"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    connect_timeout: Seconds = 10.0
+    connect_timeout: Seconds = 8.0
     request_timeout: Seconds = 30.0
     tls: TlsSettings = field(default_factory=TlsSettings)
     sasl: SaslSettings = field(default_factory=SaslSettings)

@@ -6,8 +6,8 @@
 The keys that are here mean what they mean there, `promtool check web-config` accepts the same file, and paths are
 relative to it. Other keys of Prometheus's are refused like any unknown option. Nothing stands for the environment.
 
-The file and all that it names are looked at with each connection, and read again when one of them changed. What is then
-wrong is told, and the old stays in force until it is right; Prometheus turns connections away meanwhile.
+The file and all that it names are looked at with each connection and request, and read again when one of them changed.
+What is then wrong is told, and the old stays in force until it is right; Prometheus turns connections away meanwhile.
 """
 
 import logging
@@ -87,14 +87,15 @@ class WebAccess:
         return bool(self._passwords)
 
     def refresh(self) -> ssl.SSLContext | None:
-        """What a new connection is wrapped in; None: nothing. Reads again what changed."""
+        """Reads again what changed. Gives what a new connection is wrapped in; None: nothing."""
         with self._lock:
             if self._stamps != [_stamp(file) for file in self._watched]:
                 self._read_again()
             return self._context
 
     def admits(self, authorization: str) -> bool:
-        """Whether a request with this header (empty: none) may be answered."""
+        """Whether a request with this header (empty: none) may be answered, on an old connection, too."""
+        self.refresh()
         return self._passwords.admit(authorization)
 
     def _read_again(self) -> None:

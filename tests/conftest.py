@@ -33,7 +33,7 @@ def broker() -> Iterator[Broker]:
     if lacking is not None:
         message = f"Kafka tests need {lacking}: {INSTALL}"
         pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    with Broker() as started:
+    with Broker(secure=True) as started:
         yield started
 
 

@@ -1,18 +1,25 @@
 """Connecting to Kafka: what the client is given, what it is told to keep to itself, and why a connection failed."""
 
 import dataclasses
+import json
 import logging
+import re
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from broker import PASSWORD, USER, Broker, free_ports
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from certificates import Authority
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from tokens import CLIENT, SECRET, TokenServer, unsigned
 
+from stream.cli import main
 from stream.errors import ConfigError, DependencyError
 from stream.kafka_client import connect, connection_options, tame, warn_if_open
-from stream.settings import KafkaSettings, SaslSettings, TlsSettings
+from stream.settings import KafkaSettings, OAuthSettings, SaslSettings, TlsSettings
 from stream.sources.kafka import instance_id
 
 
@@ -104,7 +111,7 @@ def test_a_wrong_password_is_told_and_the_right_one_works(broker: Broker):
     )
     connect(KafkaAdminClient, right).close()
     wrong = dataclasses.replace(right, sasl=SaslSettings("PLAIN", USER, "no"))
-    with pytest.raises(DependencyError, match=r"Invalid username or password|wrong .* password") as caught:
+    with pytest.raises(DependencyError, match=r"Invalid username or password|hung up at our credentials") as caught:
         connect(KafkaConsumer, wrong)
     assert "Unable to bootstrap" not in str(caught.value)
 
@@ -115,6 +122,120 @@ def test_a_wrong_security_protocol_is_told(broker: Broker):
         connect(KafkaConsumer, settings(broker.sasl_servers))
     with pytest.raises(DependencyError, match="security_protocol"):
         connect(KafkaProducer, settings(broker.servers, security_protocol="SSL"))
+
+
+def oauth(server: TokenServer, secret: str = SECRET) -> SaslSettings:
+    return SaslSettings(
+        "OAUTHBEARER", oauth=OAuthSettings(token_url=server.url, client_id=CLIENT, client_secret=secret)
+    )
+
+
+def test_oauth_without_an_endpoint_is_told():
+    with pytest.raises(ConfigError, match="OAUTHBEARER needs token_url, client_id and client_secret, got no token_url"):
+        connection_options(settings(security_protocol="SASL_SSL", sasl=SaslSettings("OAUTHBEARER")))
+
+
+@pytest.mark.kafka
+def test_messages_pass_with_tokens_that_are_renewed_as_they_expire(
+    broker: Broker, create_topics: Callable[..., KafkaSettings]
+):
+    """The broker ends a session when its token expires; nothing is lost when one comes too late."""
+    topic = create_topics().consumer.topics[0]
+    with TokenServer(lasts_s=6.0) as server:
+        given = settings(broker.oauth_servers, security_protocol="SASL_PLAINTEXT", sasl=oauth(server))
+        consumer, producer = connect(KafkaConsumer, given), connect(KafkaProducer, given)
+        try:
+            consumer.assign([TopicPartition(topic, 0)])
+            consumer.seek_to_beginning()
+            sent = seen = 0
+            until = time.monotonic() + 60
+            while len(server.asked) < 3 or seen < sent:
+                assert time.monotonic() < until
+                if len(server.asked) < 3:
+                    producer.send(topic, b"x").get(timeout=10)
+                    sent += 1
+                seen += sum(map(len, consumer.poll(timeout_ms=100).values()))
+            assert seen == sent
+        finally:
+            consumer.close(timeout_ms=1000)
+            producer.close(timeout=1)
+
+
+@pytest.mark.kafka
+def test_tls_is_spoken_with_the_broker_that_its_authority_vouches_for(broker: Broker):
+    connect(KafkaAdminClient, settings(broker.tls_servers, security_protocol="SSL", tls=trust(broker))).close()
+
+
+def trust(broker: Broker) -> TlsSettings:
+    assert broker.authority is not None
+    return TlsSettings(ca_file=str(broker.authority.certificate.file))
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> TlsSettings:
+    return TlsSettings(ca_file=str(Authority(tmp_path_factory.mktemp("stranger")).certificate.file))
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("password", r"Authentication failed: Invalid username or password|hung up at our credentials"),
+        ("authority", r"CERTIFICATE_VERIFY_FAILED"),
+        ("host name", r"CERTIFICATE_VERIFY_FAILED.*Hostname mismatch, certificate is not valid for 'localhost'"),
+        ("host", r"DNS"),
+        ("port", r"ECONNREFUSED \(nothing listens on that port\)"),
+        ("oauth secret", r"no access token: .* answers 401 .*\(wrong client_id or client_secret\?\)"),
+        ("token", r"invalid_token|hung up at our credentials"),
+    ],
+)
+def test_run_tells_what_is_wrong_with_the_cluster_within_10_s_and_ends_with_exit_code_4(
+    broker: Broker, stranger: TlsSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str, told: str
+):
+    """With the default time-outs: 3 s for what will not pass, 8 s for what is away. A busy machine may take longer."""
+    with TokenServer(lasts_s=3600.0) as server:
+        server.answers = [(200, json.dumps({"access_token": unsigned("x", 0.0, 1.0)}).encode())]  # long expired
+        kafka = cluster(broker, stranger, server, wrong)
+        document = {"kafka": kafka, "autoencoder": {"enabled": False}, "http": {"listen": ""}}
+        (tmp_path / "c.yml").write_text(json.dumps(document))
+        began = time.monotonic()
+        code = main(["run", "--config", str(tmp_path / "c.yml")])
+        took = time.monotonic() - began
+    err = capsys.readouterr().err
+    assert (code, bool(re.search(told, err))) == (4, True), err
+    assert took < (20 if wrong in ("host", "port") else 10)
+    assert "hidden" not in err and SECRET not in err
+
+
+def cluster(broker: Broker, stranger: TlsSettings, server: TokenServer, wrong: str) -> dict[str, Any]:
+    """The options of a cluster with one mistake in them."""
+    trusted = {"ca_file": trust(broker).ca_file}
+    port = broker.tls_servers.partition(":")[2]
+    secret = "hidden" if wrong == "oauth secret" else SECRET
+    endpoint = {"token_url": server.url, "client_id": CLIENT, "client_secret": secret}
+    by_token = {
+        "bootstrap_servers": [broker.oauth_servers],
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl": {"mechanism": "OAUTHBEARER", "oauth": endpoint},
+    }
+    found: dict[str, dict[str, Any]] = {
+        "password": {
+            "bootstrap_servers": [broker.sasl_servers],
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl": {"mechanism": "PLAIN", "username": USER, "password": "hidden"},
+        },
+        "authority": {
+            "bootstrap_servers": [broker.tls_servers],
+            "security_protocol": "SSL",
+            "tls": {"ca_file": stranger.ca_file},
+        },
+        "host name": {"bootstrap_servers": [f"localhost:{port}"], "security_protocol": "SSL", "tls": trusted},
+        "host": {"bootstrap_servers": ["nowhere.invalid:9092"]},
+        "port": {"bootstrap_servers": [f"127.0.0.1:{free_ports(1)[0]}"]},
+        "oauth secret": by_token,
+        "token": by_token,
+    }
+    return found[wrong]
 
 
 def test_the_instance_id_is_one_that_kafka_takes():

@@ -258,6 +258,34 @@ def test_kills_at_random_moments_lose_no_finding_and_learn_each_row_once(setting
     assert {(record.key, record.value) for record in kept} == {(b"key", bad) for bad in BAD}
 
 
+def test_reloads_in_mid_stream_lose_nothing_and_wrong_configs_change_nothing(setting, run, replay):
+    feed, process = Feed(setting, [messages()]), run(setting)
+    process.wait_until_ready()
+    document = json.loads(setting.path.read_text())
+    ok, when = "tocsin_config_last_reload_successful", "tocsin_config_last_reload_success_timestamp_seconds"
+    for number, wrong in enumerate(({}, {"seed": 5}, {"nonsense": 1}, {})):
+        feed.write(250)
+        wait_for_rows(process, 250 * number + 1)
+        before = process.metrics()[when]
+        document["snapshot"]["every"] = f"{20 + number}ms"
+        setting.path.write_text(json.dumps({**document, **wrong}))
+        process.reload()
+        wait_until(process, lambda seen, bad=bool(wrong), before=before: seen[ok] == 0 if bad else seen[when] > before)
+    feed.write_all()
+    feed.close()
+    wait_for_commit(setting, len(messages()))
+    assert process.stop() == 0
+    assert_like_the_replay(setting, replay, [len(messages())])
+
+
+def wait_until(process: Process, is_so: Callable[[dict[str, float]], bool]) -> None:
+    """Until its metrics are so."""
+    deadline = time.monotonic() + WAIT_S
+    while not is_so(process.metrics()):
+        assert process.is_running() and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_state_moves_with_its_partitions_between_workers_that_share_no_disk(create_topics, run, tmp_path):
     """1 worker, then 3; then one is killed, and one paused so long that it loses its partitions; then 2."""
     kafka, settings = create_topics(len(FLEET)), []

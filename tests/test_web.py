@@ -188,6 +188,22 @@ def test_files_that_change_are_read_again_and_wrong_ones_are_told_and_left(web, 
     assert ask(server, None) == (200, "")
 
 
+def test_a_password_that_is_withdrawn_ends_an_old_connections_rights_too(web, serve, authority):
+    server, context = serve(web), ssl.create_default_context(cafile=str(authority.certificate.file))
+    connection = http.client.HTTPSConnection("localhost", server.port, timeout=10, context=context)
+    try:
+        statuses = []
+        for users in (f"prometheus: {HUSH}", f"somebody: {HUSH}"):
+            web.write_text(re.sub("basic_auth_users: .*", f"basic_auth_users: {{{users}}}", web.read_text()))
+            connection.request("GET", "/metrics", headers={"Authorization": basic("prometheus", "hush")})
+            with connection.getresponse() as answer:
+                answer.read()
+                statuses.append(answer.status)
+        assert statuses == [200, 401]
+    finally:
+        connection.close()
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -2,6 +2,8 @@
 
     with Broker() as broker:
         ... broker.servers ...        # plain;  broker.sasl_servers: USER and PASSWORD by SASL PLAIN
+        # secure=True: broker.tls_servers, by a certificate of broker.authority for 127.0.0.1 and no name, and
+        # broker.oauth_servers, which take any token that is not signed and has not expired
         broker.kill(); broker.start() # the same ports, the same data
 
     python tests/kafka/broker.py --port 9092      # for a person, until Ctrl-C
@@ -22,6 +24,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from certificates import Authority
 from distribution import BUILD, INSTALL, fetch_jars, is_ready, java, mark_ready, missing, run
 from keeper import Keeper
 
@@ -35,9 +38,10 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAIN://127.0.0.1:{plain},SASL://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAIN://127.0.0.1:{plain},SASL://127.0.0.1:{sasl}
-listener.security.protocol.map=PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
+listener.security.protocol.map=\
+PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT,TLS:SSL,OAUTH:SASL_PLAINTEXT
 inter.broker.listener.name=PLAIN
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN
 listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
@@ -60,11 +64,20 @@ log.initial.task.delay.ms=500
 log.retention.check.interval.ms=1000
 """
 
+SECURE = """\
+listener.name.tls.ssl.keystore.type=PEM
+listener.name.tls.ssl.keystore.location={keystore}
+listener.name.oauth.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.oauth.oauthbearer.sasl.jaas.config=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
+listener.name.oauth.oauthbearer.connections.max.reauth.ms=3600000
+"""
+
 
 class Broker:
     """One broker; start, stop, kill and start again keep its ports and its data until it is closed."""
 
-    def __init__(self, *, port: int | None = None, archive: Path | None = None) -> None:
+    def __init__(self, *, port: int | None = None, archive: Path | None = None, secure: bool = False) -> None:
         """port: where it listens; None: a free one. archive: keep its loaded classes there when it stops."""
         if archive is None:
             prepare()
@@ -76,6 +89,11 @@ class Broker:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_before = False
         shutil.copytree(FORMATTED, self._directory / "data")
+        self._secure = secure
+        self.authority = Authority(self._directory / "tls") if secure else None
+        if self.authority:
+            made = self.authority.sign("broker", names="IP:127.0.0.1")
+            (self._directory / "keystore.pem").write_text(made.key.read_text() + made.file.read_text())
         self._choose_ports()
 
     def __enter__(self) -> Self:
@@ -92,6 +110,14 @@ class Broker:
     @property
     def sasl_servers(self) -> str:
         return f"127.0.0.1:{self._ports['sasl']}"
+
+    @property
+    def tls_servers(self) -> str:
+        return f"127.0.0.1:{self._ports['tls']}"
+
+    @property
+    def oauth_servers(self) -> str:
+        return f"127.0.0.1:{self._ports['oauth']}"
 
     @property
     def log(self) -> Path:
@@ -125,9 +151,9 @@ class Broker:
     def _try_start(self, timeout_s: float) -> bool:
         with self.log.open("ab") as log:
             seen = log.tell()
-            properties = str(self._directory / "server.properties")
+            config = str(self._directory / "server.properties")
             self._process = subprocess.Popen(
-                java(self._directory, self._sharing, "kafka.Kafka", properties),
+                java(self._directory, self._sharing, "kafka.Kafka", config),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -162,11 +188,22 @@ class Broker:
         self._keeper.release(process.pid)
 
     def _choose_ports(self) -> None:
-        self._ports = dict(zip(("plain", "sasl", "controller"), free_ports(3), strict=True))
+        names = ("controller", "plain", "sasl", *(("tls", "oauth") if self._secure else ()))
+        self._ports = dict(zip(names, free_ports(len(names)), strict=True))
         if self._port is not None:
             self._ports["plain"] = self._port
-        text = PROPERTIES.format(data=self._directory / "data", user=USER, password=PASSWORD, **self._ports)
+        text = properties(self._directory / "data", self._ports)
+        text += SECURE.format(keystore=self._directory / "keystore.pem") if self._secure else ""
         (self._directory / "server.properties").write_text(text)
+
+
+def properties(data: Path, ports: dict[str, int]) -> str:
+    """The broker's config; it listens on each of the ports by its name."""
+    listeners = [f"{name.upper()}://127.0.0.1:{port}" for name, port in ports.items() if name != "controller"]
+    controller = ports["controller"]
+    return PROPERTIES.format(
+        data=data, user=USER, password=PASSWORD, listeners=",".join(listeners), controller=controller
+    )
 
 
 def free_ports(count: int) -> list[int]:
@@ -193,12 +230,11 @@ def prepare() -> None:
 def _format() -> None:
     """An empty data folder, as StorageTool makes it: copied for each broker it saves a second of Java at each start."""
     shutil.rmtree(FORMATTED, ignore_errors=True)
-    properties = BUILD / "format.properties"
-    ports = {"plain": 1, "sasl": 2, "controller": 3}
-    properties.write_text(PROPERTIES.format(data=FORMATTED, user=USER, password=PASSWORD, **ports))
+    config = BUILD / "format.properties"
+    config.write_text(properties(FORMATTED, {"plain": 1, "sasl": 2, "controller": 3}))
     tool = java(BUILD, "kafka.tools.StorageTool")
     cluster = run(*tool, "random-uuid").split()[-1]
-    run(*tool, "format", "-t", cluster, "-c", str(properties))
+    run(*tool, "format", "-t", cluster, "-c", str(config))
 
 
 def _archive() -> None:

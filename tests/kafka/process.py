@@ -63,6 +63,10 @@ class Process:
         """SIGKILL; its exit code."""
         return self._end(signal.SIGKILL, 10.0)
 
+    def reload(self) -> None:
+        """As an operator does after a change of the config: SIGHUP."""
+        self._process.send_signal(signal.SIGHUP)
+
     def pause(self) -> None:
         """As a machine that stands still does: SIGSTOP."""
         self._process.send_signal(signal.SIGSTOP)

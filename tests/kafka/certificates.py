@@ -24,12 +24,11 @@ class Authority:
         self.certificate = Certificate(folder / f"{name}.crt", folder / f"{name}.key")
         _openssl(self.certificate, name, [])
 
-    def sign(self, name: str, host: str = "localhost") -> Certificate:
-        """A certificate of a host, or of a client of that name."""
+    def sign(self, name: str, names: str = "DNS:localhost,IP:127.0.0.1") -> Certificate:
+        """A certificate of a host, or of a client. names: what it holds for, as openssl writes them."""
         made = Certificate(self._folder / f"{name}.crt", self._folder / f"{name}.key")
-        names = f"subjectAltName=DNS:{host}" + (",IP:127.0.0.1" if host == "localhost" else "")
         own = self.certificate
-        _openssl(made, name, ["-CA", str(own.file), "-CAkey", str(own.key), "-addext", names])
+        _openssl(made, name, ["-CA", str(own.file), "-CAkey", str(own.key), "-addext", f"subjectAltName={names}"])
         return made
 
 
