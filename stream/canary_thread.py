@@ -17,8 +17,8 @@ from stream.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 5.0  # for an acknowledgement: the end of the process waits for no longer
-CLOSE_S = 2 * PATIENCE_S
+PATIENCE_S = 5.0  # for an acknowledgement
+CLOSE_S = 2.0  # for the thread, which may wait for one: the process ends without it
 
 
 class Rows(Protocol):

@@ -89,12 +89,23 @@ def _document(letter: Letter, is_replayed: bool) -> dict[str, Any]:
 def _print_text(counts: Counts, replayed: Counts, newest: Sequence[tuple[Letter, bool]]) -> None:
     for (topic, reason), count in counts.most_common():
         again = f" ({replayed[topic, reason]:,} replayed)" if replayed[topic, reason] else ""
-        print(f"{count:>8,}  {topic or '(no topic)'}  {reason}{again}")
+        print(printable(f"{count:>8,}  {topic or '(no topic)'}  {reason}{again}"))
     print(f"{counts.total():>8,}  in all" + (f"; the newest {len(newest):,}:" if newest else ""))
     for letter, is_replayed in newest:
         place = f"{letter.topic}-{letter.partition}@{letter.offset}"
-        print(f"\n{place}  {letter.reason}{'  replayed' if is_replayed else ''}")
-        print(f"    {letter.detail}\n    {letter.first_bytes!r}, {len(letter.value):,} bytes")
+        print()
+        print(printable(f"{place}  {letter.reason}{'  replayed' if is_replayed else ''}"))
+        print(printable(f"    {letter.detail}"))
+        print(printable(f"    {letter.first_bytes}  ({len(letter.value):,} bytes)"))
+
+
+def printable(text: str) -> str:
+    r"""What a letter says, without what would steer a terminal.
+
+    >>> printable("caf\u00e9 \x1b[2J")
+    'café \\x1b[2J'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _tell(fates: Counter[Any], arguments: argparse.Namespace) -> None:

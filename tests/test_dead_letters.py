@@ -167,6 +167,17 @@ def test_the_list_counts_by_reason_and_shows_the_newest(file, config, capsys):
     assert "@4" not in text
 
 
+def test_a_letter_does_not_steer_the_terminal(tmp_path, config, capsys):
+    keeper = RejectLines(str(tmp_path / "in.rejects.jsonl"))
+    keeper.write([Reject("late", "\x1b[2J", f"{TOPIC}-0", 1, None, b"\x1b]0;x\x07\n")])
+    keeper.flush()
+    keeper.close()
+    assert main(["dlq", "list", "--config", config]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.isprintable() for line in lines)
+    assert lines[-2:] == [r"    \x1b[2J", r"    \x1b]0;x\x07\n  (7 bytes)"]
+
+
 def test_what_a_file_cannot_be_is_told(tmp_path, config, capsys):
     assert main(["dlq", "list", "--config", config]) == 1
     assert "there is no file" in capsys.readouterr().err
