@@ -46,6 +46,16 @@ class Aligner:
         self._open: Cells | None = None  # the row of time _last while it is gathered
         self._held: list[tuple[int, Cells, int]] = []  # (time, cells, offset) that wait for the variables to be known
 
+    @property
+    def newest(self) -> int:
+        """Time of the newest row, handed out or not, in ns."""
+        return self._last
+
+    @property
+    def is_gathering(self) -> bool:
+        """Readings wait for others of their row, or for the variables to be known."""
+        return self._open is not None or bool(self._held)
+
     def add(self, readings: Readings, *, now: int | None = None) -> Aligned:
         """The rows that these readings complete. now: wall clock in ns, to reject readings from the future."""
         done: list[Piece] = []

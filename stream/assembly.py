@@ -8,6 +8,7 @@ from detectors.causes.graph import CausalGraph
 from detectors.monitor import Monitor
 from stream.config import Config, config_hash, hash_of
 from stream.event_time import to_text
+from stream.eviction import Recency
 from stream.graph_file import read_graph
 from stream.pipeline import Pipeline
 from stream.records import Time
@@ -65,5 +66,6 @@ def make_pipeline(
         background_id=hash_of(config.seed, config.autoencoder.model),
         config_hash=decides,
         format_time=format_time,
+        recency=Recency(config.snapshot.evict_after, config.snapshot.max_systems_in_memory),
     )
     return pipeline, decides

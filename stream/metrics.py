@@ -67,6 +67,9 @@ class Metrics(Observer):
         self.lag = gauge("tocsin_lag_messages", "Input known to exist and not read yet.", ["partition"])
         self.partitions = gauge("tocsin_partitions", "Partitions assigned to this process.")
         self.systems = gauge("tocsin_systems", "Systems known to this process.")
+        self.in_memory = gauge(
+            "tocsin_systems_in_memory", "Systems whose state is in memory, and not in a snapshot only."
+        )
         self.warming = gauge("tocsin_systems_warming", "Systems that cannot give a verdict yet.")
         text = "Rows seen of rows needed for a verdict, by the system that has seen least; 1 once all are done."
         self.warm_up = gauge("tocsin_warmup_progress_ratio", text)
@@ -173,6 +176,7 @@ class Metrics(Observer):
         self.open.set(runner.pipeline.open_incidents)
         self.paging.set(runner.pipeline.paging_incidents)
         self.systems.set(len(runner.pipeline))
+        self.in_memory.set(runner.pipeline.in_memory)
         self.warming.set(runner.pipeline.warming)
         self.partitions.set(len(runner.partitions))
         self.snapshot_bytes.set(sum(size for name, size in self._sizes.items() if name in runner.partitions))

@@ -85,10 +85,10 @@ class Runner:
         try:
             while not self._patience.is_stopping and not self._turn():
                 pass
-            self._save()
+            self._save(evict=False)
         except InputError:  # damaged from here on; what was read before is good
             self._end()
-            self._save()
+            self._save(evict=False)
             raise
         finally:
             self._close()
@@ -96,11 +96,13 @@ class Runner:
     def _turn(self) -> bool:
         """One batch, through all the rooms; True at the source's end."""
         batch = self._insist("read", self._read)
+        tenures = self._ours.tenures()
         self._take_over(batch)
-        self._step(batch)
+        self._ours.bring_back(self.pipeline.evicted_among(batch.readings))
+        self._step(self._still_ours(batch, tenures))
         if batch.end:
             self._end()
-        elif self._clock.monotonic() >= self._save_at:
+        elif self._clock.monotonic() >= self._save_at or self._is_crowded:
             self._save()
         self._repeat()
         self._observer.on_turn(self)
@@ -116,6 +118,17 @@ class Runner:
         self._ours.take_over(batch)
         self.is_ready = bool(self.partitions)
 
+    def _still_ours(self, batch: Batch, tenures: Mapping[str, int]) -> Batch:
+        """The batch without partitions that went, or went and came, while something was waited for after the read."""
+        now = self._ours.tenures()
+        if all(now.get(partition) == tenure for partition, tenure in tenures.items()):
+            return batch
+        return batch.only({partition for partition, tenure in tenures.items() if now.get(partition) == tenure})
+
+    @property
+    def _is_crowded(self) -> bool:
+        return self._snapshots is not None and self.pipeline.is_crowded
+
     def _step(self, batch: Batch) -> None:
         """Step the models through the batch and deliver what they found."""
         self._observer.on_read(batch)
@@ -126,6 +139,7 @@ class Runner:
 
     def _end(self) -> None:
         """The source ended: what was still open counts as complete."""
+        self._ours.bring_back(self.pipeline.unfinished())
         self._ours.advance_all_systems()
         self._deliver(self.pipeline.finish(), Batch(), 0.0)
 
@@ -160,10 +174,10 @@ class Runner:
                 self._observer.on_failure("repeat", error)
                 log.warning("dependency away, reading on", extra={"what": "repeat", "error": str(error)})
 
-    def _save(self) -> None:
+    def _save(self, *, evict: bool = True) -> None:
         """Snapshots of what moved on, then the commit. Everything before it is flushed already."""
         began = self._clock.monotonic()
-        positions = self._ours.snapshot()
+        positions = self._ours.snapshot(evict=evict)
         if positions:
             self._insist("commit", partial(self.source.commit, positions))
         self._ours.mark_saved()

@@ -71,6 +71,8 @@ def _runner(config: Config, registry: CollectorRegistry, background: Background 
     sinks, dead_letters = open_sinks(config), open_dead_letters(config)
     snapshots = _snapshots(config, decides)
     counts = _counts(source, sinks, background)
+    counts["tocsin_systems_evicted_total"] = "Systems that left memory, idle.", lambda: pipeline.evictions
+    counts["tocsin_systems_restored_total"] = "Systems that came back from a snapshot.", lambda: pipeline.restores
     if snapshots:
         text = "Snapshots that were not used, by reason."
         counts["tocsin_snapshots_passed_over_total"] = text, lambda: {r: snapshots.passed_over[r] for r in REASONS}

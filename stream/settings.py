@@ -223,6 +223,10 @@ class SnapshotSettings:
 
     store kafka keeps them in a compacted topic, from which a partition's next owner restores them on any host; auto is
     kafka with a Kafka source, else directory.
+
+    A system without a row for evict_after, beside the newest row of its partition, leaves memory at the next snapshot
+    and comes back from it with its next reading; so do the least recently used beyond max_systems_in_memory. Between
+    two snapshots there may be a quarter more; then one is made at once. 0: none leaves for that reason.
     """
 
     store: Literal["auto", "directory", "kafka"] = "auto"
@@ -233,9 +237,12 @@ class SnapshotSettings:
     share: float = 0.05  # of the time, at most: where saving takes longer, it is done less often
     other_config: Literal["fresh", "refuse"] = "fresh"  # what to do with the state of another configuration
     other_partitions: Literal["refuse", "fresh"] = "refuse"  # and of another number of partitions (store: kafka)
+    evict_after: Seconds = 3600.0  # by event time
+    max_systems_in_memory: int = 0
 
     def __post_init__(self) -> None:
         at_least("keep", self.keep, 1)
+        at_least("max_systems_in_memory", self.max_systems_in_memory, 0)
         if not 0 < self.share <= 1:
             raise ValueError(f"share must be above 0 and at most 1, got {self.share}")
 

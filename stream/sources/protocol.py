@@ -1,7 +1,7 @@
 """What every source is: it gives batches of decoded readings, each with the position after it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from detectors.block import FloatArray, IntArray
@@ -54,6 +54,15 @@ class Batch:
     assigned: tuple[str, ...] = ()
     revoked: tuple[str, ...] = ()
     end: bool = False
+
+    def only(self, partitions: Collection[str]) -> "Batch":
+        """What it has of some partitions."""
+        return replace(
+            self,
+            readings=[readings for readings in self.readings if readings.partition in partitions],
+            rejects=[reject for reject in self.rejects if reject.partition in partitions],
+            positions={name: offset for name, offset in self.positions.items() if name in partitions},
+        )
 
 
 @runtime_checkable
