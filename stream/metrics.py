@@ -82,6 +82,8 @@ class Metrics(Observer):
     def _define_findings(self, registry: CollectorRegistry) -> None:
         counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         self.verdicts = counter("tocsin_verdicts", "Rows judged anomalous.")
+        self.revised_rows = counter("tocsin_rows_revised", "Rows that were scored again, with a late reading.")
+        self.revised = counter("tocsin_verdicts_revised", "Verdicts that a late reading made, unmade or changed.")
         self.silences = counter("tocsin_silences", "Entities, or whole systems, that fell silent.")
         self.triggers = counter("tocsin_triggers", "Changes of state that start an analysis.")
         self.opened = counter("tocsin_incidents_opened", "Incidents opened.")
@@ -127,6 +129,7 @@ class Metrics(Observer):
             self.step_seconds.observe(seconds)
             self.newest.set(max(int(step.rows.times[-1]) for step in outcome.steps) / 1e9)
         self.rows.inc(outcome.rows)
+        self.revised_rows.inc(outcome.revised)
         for reject in outcome.rejects:
             self.rejects.labels(reject.reason).inc()
         for record in outcome.records:
@@ -136,7 +139,7 @@ class Metrics(Observer):
 
     def _count(self, record: object) -> None:
         if isinstance(record, VerdictRecord):
-            self.verdicts.inc()
+            (self.revised if record.revised else self.verdicts).inc()
         elif isinstance(record, TriggerRecord):
             self.triggers.inc()
         elif isinstance(record, SilenceRecord):

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-
-from detectors.block import Block, IntArray, State, nested, part
-from detectors.findings import Findings, Standing
+from detectors.block import nested, part
+from detectors.findings import Standing
 from detectors.warmup import WarmUp
-from stream.align import Aligned, Aligner
-from stream.asked import Background, MakeMonitor, SystemMonitor
+from stream.align import Aligned, Late
+from stream.asked import Background, MakeMonitor
 from stream.errors import StateError
 from stream.event_time import to_text
 from stream.eviction import Evicted, Key, Recency
@@ -18,39 +15,25 @@ from stream.incidents import Incidents
 from stream.records import FindingRecord, IncidentRecord, Time
 from stream.settings import AlignSettings, IncidentSettings
 from stream.sources.protocol import Readings, Reject
+from stream.system import Step, System, SystemState, stretches
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """T rows of one system and what its monitor made of them."""
-
-    system: str
-    partition: str
-    variables: tuple[str, ...]
-    rows: Block
-    findings: Findings
+__all__ = ["Outcome", "Pipeline", "Step", "SystemState"]
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What some readings led to. shadow: the scores that the background made meanwhile, of these or earlier rows."""
+    """What some readings led to. shadow: the scores that the background made meanwhile, of these or earlier rows.
+    revised: rows that were scored again, for a late reading."""
 
     steps: list[Step] = field(default_factory=list)
     records: list[FindingRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     shadow: list[float] = field(default_factory=list)
+    revised: int = 0
 
     @property
     def rows(self) -> int:
         return sum(len(step.rows) for step in self.steps)
-
-
-@dataclass(frozen=True, slots=True)
-class SystemState:
-    """A system's state: plain is what JSON holds, arrays what numpy holds."""
-
-    plain: dict[str, Any]
-    arrays: State
 
 
 class Pipeline:
@@ -81,7 +64,7 @@ class Pipeline:
         self._config_hash = config_hash
         self._format_time = format_time
         self._recency = recency or Recency()
-        self._systems: dict[Key, _System] = {}
+        self._systems: dict[Key, System] = {}
         self._evicted: dict[Key, Evicted] = {}
         self.evictions = 0  # systems that left memory, ever
         self.restores = 0  # and that came back
@@ -96,10 +79,14 @@ class Pipeline:
             aligned = aligner.add(reading, now=now)
             self._recency.saw(key, aligner.newest)
             outcome.rejects += aligned.rejects
-            if len(aligned.rows):
+            if len(aligned.rows) or aligned.late:
                 waiting.setdefault(key, []).append(aligned)
         for key, pieces in waiting.items():
-            self._step(key, pieces, outcome)
+            for rows, late in stretches(pieces):
+                if rows:
+                    self._step(key, rows, outcome)
+                for one in late:
+                    self._revise(key, one, outcome)
         return outcome
 
     def finish(self) -> Outcome:
@@ -119,6 +106,12 @@ class Pipeline:
         outcome.steps.append(step)
         outcome.records += system.incidents.follow(step.findings, offsets, shadow=opinions)
 
+    def _revise(self, key: Key, late: Late, outcome: Outcome) -> None:
+        revised = self._systems[key].revise(late)
+        outcome.rejects += revised.rejects
+        outcome.revised += revised.is_revised
+        outcome.records += [] if revised.record is None else [revised.record]
+
     def _opinions(self, key: Key, step: Step, outcome: Outcome) -> dict[int, float]:
         """What the background says of this system's rows, by their times, as far as it has said it."""
         if self._background is None:
@@ -128,7 +121,7 @@ class Pipeline:
         outcome.shadow += [score for _, _, score in results]
         return {time: score for name, time, score in results if name == _joined(key)}
 
-    def _system(self, key: Key) -> "_System":
+    def _system(self, key: Key) -> System:
         if key not in self._systems:
             partition, name = key
             incidents = Incidents(
@@ -138,7 +131,7 @@ class Pipeline:
                 config_hash=self._config_hash,
                 format_time=self._format_time,
             )
-            self._systems[key] = _System(key, Aligner(self._align), incidents, self._make_monitor)
+            self._systems[key] = System(key, self._align, incidents, self._make_monitor)
         return self._systems[key]
 
     def __len__(self) -> int:
@@ -299,47 +292,6 @@ class _States(Mapping[str, SystemState]):
 
     def __len__(self) -> int:
         return len(self._names)
-
-
-class _System:
-    def __init__(self, key: Key, aligner: Aligner, incidents: Incidents, make_monitor: MakeMonitor) -> None:
-        self._key = key
-        self.aligner = aligner
-        self.incidents = incidents
-        self.monitor: SystemMonitor | None = None  # until the variables are known
-        self._make_monitor = make_monitor
-
-    def step(self, pieces: Sequence[Aligned]) -> tuple[Step, IntArray]:
-        """The rows of the pieces with their findings, and the offset of each row."""
-        rows = Block(
-            np.concatenate([piece.rows.times for piece in pieces]),
-            np.concatenate([piece.rows.values for piece in pieces]),
-        )
-        findings = self._begin().step(rows)
-        partition, name = self._key
-        step = Step(name, partition, self.aligner.variables or (), rows, findings)
-        return step, np.concatenate([piece.offsets for piece in pieces])
-
-    def _begin(self) -> SystemMonitor:
-        if self.monitor is None:
-            self.monitor = self._make_monitor(self.aligner.variables or ())
-        return self.monitor
-
-    def evicted(self) -> Evicted:
-        """What is to stay in memory without it."""
-        is_unfinished = self.aligner.is_gathering or self.incidents.is_open
-        return Evicted(self.aligner.newest, is_unfinished, self.incidents.standing())
-
-    def state(self) -> SystemState:
-        plain = {"align": self.aligner.state(), "incidents": self.incidents.state()}
-        return SystemState(plain, {} if self.monitor is None else nested("monitor", self.monitor.state()))
-
-    def load_state(self, state: SystemState) -> None:
-        self.aligner.load_state(state.plain["align"])
-        self.incidents.load_state(state.plain["incidents"])
-        learned = part("monitor", state.arrays)
-        if learned:
-            self._begin().load_state(learned)
 
 
 def _joined(key: Key) -> str:

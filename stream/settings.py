@@ -185,12 +185,22 @@ class KafkaSettings:
 
 @dataclass(frozen=True, slots=True)
 class AlignSettings:
-    """How readings become rows."""
+    """How readings become rows.
+
+    A reading that comes after its row was handed out is rejected, unless revise_within says otherwise: then the row, if
+    it lacks the reading, is at most so much older than the newest one and among the last revise_rows, is scored again
+    with it, and a verdict that stands no more, or stands now, or has another score is told as revised. It is learned
+    once all the same. See :mod:`stream.revisions`, also for the memory it takes.
+    """
 
     max_ahead: Seconds = 300.0  # run only: readings further ahead of the wall clock are rejected
     discovery_ticks: int = 3  # long messages: after so many ticks a system's variables are fixed
+    revise_within: Seconds = 0.0  # 0: late readings are rejected
+    revise_rows: int = 64
 
     def __post_init__(self) -> None:
+        at_least("revise_within", self.revise_within, 0)
+        at_least("revise_rows", self.revise_rows, 1)
         at_least("discovery_ticks", self.discovery_ticks, 1)
 
 
