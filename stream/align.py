@@ -55,8 +55,9 @@ class Late:
     def offset(self) -> int:
         return int(self.readings.offsets[self.place])
 
-    def reject(self) -> Reject:
-        return _behind(self.readings, self.place, self.newest)
+    def reject(self, max_behind: float) -> Reject:
+        """max_behind: seconds behind the newest row from which on it is no lateness."""
+        return _behind(self.readings, self.place, self.newest, max_behind)
 
     def cells(self, variables: tuple[str, ...], missing: BoolArray) -> tuple[dict[int, float], list[Reject]]:
         """By column, what it knows of the variables that are missing (D,); and what of it is no variable."""
@@ -71,8 +72,9 @@ class Aligner:
 
     The first reading of a variable in a row wins. One that is older than the newest row is `late`, one of the same time
     a `duplicate` (with revise_within only where its row cannot be revised: see :mod:`stream.revisions`), one further
-    ahead of the wall clock than allowed is from the `future` (only where a clock is told), and a name that came after
-    the variables were fixed is an `unknown_variable`: the other variables of its row are kept.
+    ahead of its arrival, or else of the wall clock, than allowed is from the `future` (where one is known): it does not
+    move the system's time. One further behind the newest row than a slow producer could be is from the `past`. A name
+    that came after the variables were fixed is an `unknown_variable`: the other variables of its row are kept.
     """
 
     def __init__(self, settings: AlignSettings) -> None:
@@ -114,13 +116,16 @@ class Aligner:
         return self._aligned(done, [], [])
 
     def _not_ahead(self, readings: Readings, now: int | None, rejects: list[Reject]) -> Readings:
-        if now is None:
+        """Held against their arrival, which is the same whenever they are read; else against our own clock."""
+        clock = now if readings.arrived is None else readings.arrived
+        if clock is None:
             return readings
-        ahead = readings.times > now + int(self._settings.max_ahead * 1e9)
+        lead = (readings.times - clock) / 1e9
+        ahead = lead > self._settings.max_ahead
+        against = "the wall clock" if readings.arrived is None else "its arrival"
         for place in np.flatnonzero(ahead):
-            lead = (int(readings.times[place]) - now) / 1e9
-            detail = f"{lead:.0f} s ahead of the wall clock, at most {self._settings.max_ahead:.0f} s are accepted"
-            rejects.append(_reject("future", detail, readings, place))
+            most = f"at most {self._settings.max_ahead:.0f} s are accepted"
+            rejects.append(_reject("future", f"{lead[place]:.0f} s ahead of {against}, {most}", readings, place))
         return _chosen(readings, ~ahead) if ahead.any() else readings
 
     def _add_rows(self, readings: Readings, done: list[Piece], rejects: list[Reject], late: list[Late]) -> None:
@@ -144,7 +149,7 @@ class Aligner:
         if within and reading.newest - reading.time <= within:
             late.append(reading)
         else:
-            rejects.append(reading.reject())
+            rejects.append(reading.reject(self._settings.max_behind))
 
     def _columns(self, readings: Readings, rejects: list[Reject]) -> FloatArray:
         """(T, D) the readings in the order of the variables; names that are not among them are rejected."""
@@ -239,6 +244,7 @@ def _chosen(readings: Readings, mask: Any) -> Readings:
         readings.values[mask],
         readings.offsets[mask],
         readings.complete,
+        None if readings.arrived is None else readings.arrived[mask],
     )
 
 
@@ -254,11 +260,11 @@ def _count(done: list[Piece]) -> int:
     return sum(len(times) for times, _, _ in done)
 
 
-def _behind(readings: Readings, place: Any, newest: int) -> Reject:
+def _behind(readings: Readings, place: Any, newest: int, max_behind: float) -> Reject:
     lag = (newest - int(readings.times[place])) / 1e9
     if lag == 0:
         return _reject("duplicate", "a row of this time was there before", readings, place)
-    return _reject("late", f"{lag:g} s older than the newest row", readings, place)
+    return _reject("past" if lag > max_behind else "late", f"{lag:g} s older than the newest row", readings, place)
 
 
 def _unknown(readings: Readings, place: Any) -> Reject:

@@ -14,11 +14,12 @@ from prometheus_client.registry import Collector
 
 from detectors.findings import Standing
 from detectors.online.registry import DETECTORS
-from stream.clock import Clock, SystemClock
+from stream.clock import Clock, LenientClock, SystemClock
 from stream.decode import REASONS
 from stream.errors import DependencyError
 from stream.observer import Observer, Running
 from stream.pipeline import Outcome
+from stream.producer_clocks import DIRECTIONS
 from stream.records import IncidentRecord, SilenceRecord, TriggerRecord, VerdictRecord
 from stream.snapshot_store import Saved, Snapshot
 from stream.sources.protocol import Batch
@@ -46,6 +47,7 @@ class Metrics(Observer):
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
+        self._lenient = LenientClock(self._clock)
         self._looked_at = -LOOK_EVERY_S
         self._sizes: dict[str, int] = {}  # of each partition's newest snapshot
         self._counted: dict[str, dict[Counter, str]] = {}  # each system's incident that was counted last in each way
@@ -70,6 +72,12 @@ class Metrics(Observer):
         self.in_memory = gauge(
             "tocsin_systems_in_memory", "Systems whose state is in memory, and not in a snapshot only."
         )
+        text = "Producers whose time stamps are far from the system's time, or their arrival."
+        self.clocks = gauge("tocsin_producers_wrong_clock", text, ["direction"])
+        for direction in DIRECTIONS:
+            self.clocks.labels(direction)
+        text = "How far this machine's clock was set since the start."
+        self.jump = gauge("tocsin_clock_jump_seconds", text)
         self.warming = gauge("tocsin_systems_warming", "Systems that cannot give a verdict yet.")
         text = "Rows seen of rows needed for a verdict, by the system that has seen least; 1 once all are done."
         self.warm_up = gauge("tocsin_warmup_progress_ratio", text)
@@ -198,6 +206,9 @@ class Metrics(Observer):
         warming = Counts(name for progress in warm_ups for name in progress.warming)
         for name in {*DETECTORS, *warming}:
             self.detectors_warming.labels(name).set(warming[name])
+        for direction in DIRECTIONS:
+            self.clocks.labels(direction).set(runner.pipeline.wrong_clocks.get(direction, 0))
+        self.jump.set(round(self._lenient.jump_s, 3))
         self.silent.set(sum(map(len, runner.pipeline.silent().values())))
 
     def _stand(self, standings: Sequence[Standing]) -> None:

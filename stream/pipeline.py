@@ -12,6 +12,7 @@ from stream.errors import StateError
 from stream.event_time import to_text
 from stream.eviction import Evicted, Key, Recency
 from stream.incidents import Incidents
+from stream.producer_clocks import ClockChange, ProducerClocks
 from stream.records import FindingRecord, IncidentRecord, Time
 from stream.settings import AlignSettings, IncidentSettings
 from stream.sources.protocol import Readings, Reject
@@ -23,13 +24,16 @@ __all__ = ["Outcome", "Pipeline", "Step", "SystemState"]
 @dataclass(slots=True)
 class Outcome:
     """What some readings led to. shadow: the scores that the background made meanwhile, of these or earlier rows.
-    revised: rows that were scored again, for a late reading."""
+    revised: rows that were scored again, for a late reading. clocks: producers whose clocks turned out to be wrong, or
+    right again.
+    """
 
     steps: list[Step] = field(default_factory=list)
     records: list[FindingRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     shadow: list[float] = field(default_factory=list)
     revised: int = 0
+    clocks: list[ClockChange] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -64,13 +68,15 @@ class Pipeline:
         self._config_hash = config_hash
         self._format_time = format_time
         self._recency = recency or Recency()
+        self._clocks = ProducerClocks(self._align.max_behind)
         self._systems: dict[Key, System] = {}
         self._evicted: dict[Key, Evicted] = {}
         self.evictions = 0  # systems that left memory, ever
         self.restores = 0  # and that came back
 
     def process(self, readings: Iterable[Readings], *, now: int | None = None) -> Outcome:
-        """Step every system through its new rows. now: wall clock in ns, to refuse readings from the future."""
+        """Step every system through its new rows. now: wall clock in ns, to refuse readings from the future by, where
+        nobody knows when they arrived."""
         outcome = Outcome()
         waiting: dict[Key, list[Aligned]] = {}
         for reading in readings:
@@ -79,6 +85,8 @@ class Pipeline:
             aligned = aligner.add(reading, now=now)
             self._recency.saw(key, aligner.newest)
             outcome.rejects += aligned.rejects
+            changed = self._clocks.judge(reading, aligned.rejects, newest=aligner.newest, now=now)
+            outcome.clocks += [] if changed is None else [changed]
             if len(aligned.rows) or aligned.late:
                 waiting.setdefault(key, []).append(aligned)
         for key, pieces in waiting.items():
@@ -159,6 +167,11 @@ class Pipeline:
     def _kept_open(self) -> list[IncidentRecord]:
         """The open incidents of systems that are not in memory."""
         return [known.incident for known in self._evicted.values() if known.incident is not None]
+
+    @property
+    def wrong_clocks(self) -> Mapping[str, int]:
+        """How many producers' clocks are "ahead", and "behind"."""
+        return self._clocks.wrong
 
     @property
     def warming(self) -> int:
@@ -265,6 +278,7 @@ class Pipeline:
             self._remove(key)
         for key in [key for key in self._evicted if key[0] == partition]:
             del self._evicted[key]
+        self._clocks.forget(partition)
 
     def _remove(self, key: Key) -> None:
         """Out of memory."""

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from stream.clock import Clock, SystemClock
+from stream.clock import Clock, LenientClock, SystemClock
 from stream.errors import DependencyError, InputError
 from stream.event_time import to_text
 from stream.observer import Observer, Observers
@@ -28,6 +28,7 @@ from stream.sinks.protocol import DeadLetters, Repeating, Sink
 from stream.snapshot_store import SnapshotStore
 from stream.sources.protocol import Batch, Source
 
+JUMP_S = 30.0  # of our own clock that are worth a line
 log = logging.getLogger(__name__)
 
 
@@ -65,6 +66,8 @@ class Runner:
         self._observer = observer
         self._clock = clock
         self._is_live = is_live
+        self._now = LenientClock(clock)
+        self._jump_s = 0.0  # of our own clock, as it was last told
         self._patience = Patience(settings, clock, observer, keep_alive=self._keep_alive, repeat=self._repeat)
         self._insist = self._patience.insist
         self._ours = Ownership(source, pipeline, snapshots, self._patience, settings, clock, observer)
@@ -133,7 +136,7 @@ class Runner:
         """Step the models through the batch and deliver what they found."""
         self._observer.on_read(batch)
         began = self._clock.monotonic()
-        outcome = self.pipeline.process(batch.readings, now=self._clock.now_ns() if self._is_live else None)
+        outcome = self.pipeline.process(batch.readings, now=self._now.now_ns() if self._is_live else None)
         self._ours.advance(batch)
         self._deliver(outcome, batch, self._clock.monotonic() - began)
 
@@ -146,6 +149,7 @@ class Runner:
     def _deliver(self, outcome: Outcome, batch: Batch, seconds: float) -> None:
         """Findings to the sinks, rejects to the dead letters."""
         self._observer.on_step(outcome, seconds)
+        self._tell_clocks(outcome)
         rejects = [*batch.rejects, *outcome.rejects]
         if self._is_live:
             _stamp(outcome, to_text(self._clock.now_ns()))
@@ -156,6 +160,18 @@ class Runner:
             self._insist("write", partial(self._dead_letters.write, rejects))
         if outcome.records or rejects:
             self._flush()
+
+    def _tell_clocks(self, outcome: Outcome) -> None:
+        """Which producers' clocks are wrong since now, or right again; and whether ours was set."""
+        for change in outcome.clocks:
+            off = f"{change.off_s:+.0f}"
+            extra = {"what": f"{change.system}/{change.entity}", "clock": change.direction, "off_s": off}
+            level = logging.INFO if change.direction == "right" else logging.WARNING
+            log.log(level, "a producer's clock, or delivery", extra=extra)
+        jump = self._now.jump_s
+        if self._is_live and abs(jump - self._jump_s) > JUMP_S:
+            self._jump_s = jump
+            log.warning("this machine's clock was set, or it slept", extra={"off_s": f"{jump:+.0f}"})
 
     def _flush(self) -> None:
         began = self._clock.monotonic()

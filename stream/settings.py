@@ -193,7 +193,8 @@ class AlignSettings:
     once all the same. See :mod:`stream.revisions`, also for the memory it takes.
     """
 
-    max_ahead: Seconds = 300.0  # run only: readings further ahead of the wall clock are rejected
+    max_ahead: Seconds = 300.0  # run only: readings further ahead of their arrival, or our clock, are rejected
+    max_behind: Seconds = 300.0  # what is older than the newest row, or its arrival, by more has a wrong clock
     discovery_ticks: int = 3  # long messages: after so many ticks a system's variables are fixed
     revise_within: Seconds = 0.0  # 0: late readings are rejected
     revise_rows: int = 64

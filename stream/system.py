@@ -86,10 +86,10 @@ class System:
         known = self._revisions
         place = None if known is None else known.find(late.time)
         if known is None or place is None:
-            return Revised([late.reject()])
+            return Revised([late.reject(self._settings.max_behind)])
         cells, rejects = late.cells(self.aligner.variables or (), known.missing(place))
         if not cells:
-            return Revised(rejects or [late.reject()])
+            return Revised(rejects or [late.reject(self._settings.max_behind)])
         findings, stood, number = known.revise(place, cells)
         record = None
         if stood or findings.details:

@@ -14,6 +14,7 @@ class Readings:
     partition: where they came from; a system's state belongs to its partition and moves with it.
     times: (T,) event time, ns.  values: (T, N), NaN = not there.  offsets: (T,) position of each in its partition.
     complete: True if each is a whole row of its system (wide message, CSV line); False for a part (long message).
+    arrived: (T,) when each arrived where we read it, ns, by a clock that is not its producer's; None: nobody knows.
     """
 
     system: str
@@ -23,6 +24,7 @@ class Readings:
     values: FloatArray
     offsets: IntArray
     complete: bool = True
+    arrived: IntArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
