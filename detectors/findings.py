@@ -1,7 +1,10 @@
 """What a monitor says: arrays for every row, and records for the rare things a person should see."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+import numpy as np
 
 from detectors.block import BoolArray, FloatArray, IntArray
 
@@ -207,6 +210,7 @@ class Findings:
     verdicts: (T,) bool.
     variable_scores: (T, D) how guilty each variable looks; comparable within a row and over rows.
     normal: (T,) bool, True where the guard would let the row be learned in full (what the autoencoder trains on).
+    unsmoothed: (T,) what the verdicts were made of: over 1.0 is one.
     """
 
     times: IntArray
@@ -218,3 +222,26 @@ class Findings:
     triggers: list[Trigger] = field(default_factory=list)
     rankings: list[Ranking] = field(default_factory=list)
     silences: list[Silence] = field(default_factory=list)
+    unsmoothed: FloatArray | None = None
+
+
+def joined(times: IntArray, found: Sequence[Findings], variables: int) -> Findings:
+    """The findings of consecutive pieces of a block of these times as the block's."""
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        none = np.zeros(0, dtype=np.bool_)
+        return Findings(times, np.zeros(0), none, np.zeros((0, variables)), none.copy())
+    unsmoothed = [f.unsmoothed for f in found if f.unsmoothed is not None]
+    return Findings(
+        times,
+        np.concatenate([f.scores for f in found]),
+        np.concatenate([f.verdicts for f in found]),
+        np.concatenate([f.variable_scores for f in found]),
+        np.concatenate([f.normal for f in found]),
+        [verdict for f in found for verdict in f.details],
+        [trigger for f in found for trigger in f.triggers],
+        [ranking for f in found for ranking in f.rankings],
+        [silence for f in found for silence in f.silences],
+        np.concatenate(unsmoothed) if len(unsmoothed) == len(found) else None,
+    )

@@ -22,7 +22,7 @@ from detectors.combine.line import LineSettings
 from detectors.combine.report import Reporter
 from detectors.combine.vote import Vote
 from detectors.combine.what_if import Counterfactuals
-from detectors.findings import Findings, Ranking, Standing, Trigger
+from detectors.findings import Findings, Ranking, Standing, Trigger, joined
 from detectors.intake import Intake
 from detectors.online.registry import build
 from detectors.segments import Pending, cut
@@ -102,7 +102,7 @@ class Monitor:
         if block.values.shape[1] != len(self.variables):
             raise ValueError(f"a block of this system has {len(self.variables)} variables, got {block.values.shape[1]}")
         found = [self._piece(Block(block.times[s], block.values[s])) for s in cut(self._rows, len(block))]
-        return _joined(block, found, len(self.variables))
+        return joined(block.times, found, len(self.variables))
 
     def _piece(self, block: Block) -> Findings:
         """Rows of one segment."""
@@ -134,6 +134,7 @@ class Monitor:
             triggers,
             rankings,
             silences,
+            judged.scores,
         )
 
     def set_line(self, settings: LineSettings) -> None:
@@ -158,23 +159,3 @@ class Monitor:
         detectors = {f"detectors/{detector.name}": detector for detector in self._detectors}
         own = {"intake": self._intake, "silence": self._silences, "vote": self._vote, "pending": self._pending}
         return {**own, "what_if": self._counterfactuals, "causes": self._causes, **detectors}
-
-
-def _joined(block: Block, found: list[Findings], variables: int) -> Findings:
-    """The findings of a block's pieces as the block's."""
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        none = np.zeros(0, dtype=np.bool_)
-        return Findings(block.times, np.zeros(0), none, np.zeros((0, variables)), none.copy())
-    return Findings(
-        block.times,
-        np.concatenate([f.scores for f in found]),
-        np.concatenate([f.verdicts for f in found]),
-        np.concatenate([f.variable_scores for f in found]),
-        np.concatenate([f.normal for f in found]),
-        [verdict for f in found for verdict in f.details],
-        [trigger for f in found for trigger in f.triggers],
-        [ranking for f in found for ranking in f.rankings],
-        [silence for f in found for silence in f.silences],
-    )

@@ -7,11 +7,13 @@ from detectors.background.autoencoder import available
 from detectors.background.worker import Background, InStep, Worker
 from detectors.causes.graph import CausalGraph
 from detectors.monitor import Monitor
+from stream.asked import MakeMonitor
 from stream.config import Config, config_hash, hash_of
 from stream.errors import ConfigError
 from stream.event_time import to_text
+from stream.eviction import Recency
 from stream.graph_file import read_graph
-from stream.pipeline import MakeMonitor, Pipeline
+from stream.pipeline import Pipeline
 from stream.records import Time
 from stream.sinks.registry import DEAD_LETTERS, SINKS
 from stream.sources.registry import SOURCES, known
@@ -90,6 +92,7 @@ def make_pipeline(
         config_hash=decides,
         format_time=format_time,
         canary=config.canary.system,
+        recency=Recency(config.snapshot.evict_after, config.snapshot.max_systems_in_memory),
     )
     return pipeline, decides
 

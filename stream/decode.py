@@ -34,6 +34,7 @@ REASONS = (
     "cut_off",  # the input ended within this line
     # From stream.align, once a reading is understood:
     "late",  # older than a row that was already processed
+    "past",  # so much older that its clock must be wrong
     "duplicate",
     "future",
     "unknown_variable",
@@ -52,11 +53,12 @@ class Message(msgspec.Struct):
 
 
 class Raw(NamedTuple):
-    """A message as it came: its place, its key and its bytes."""
+    """A message as it came: its place, its key and its bytes, and when that was, in ns, if it is known."""
 
     offset: int
     key: bytes | None
     value: bytes
+    arrived: int | None = None
 
 
 class RejectedError(Exception):
@@ -76,6 +78,7 @@ class _Run:
     times: list[int] = field(default_factory=list)
     values: list[list[float | None]] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
+    arrived: list[int] = field(default_factory=list)
 
 
 class Decoder:
@@ -126,6 +129,8 @@ class Decoder:
         run.times.append(time)
         run.values.append(values)
         run.offsets.append(raw.offset)
+        if raw.arrived is not None:
+            run.arrived.append(raw.arrived)
 
     def _parse(self, value: bytes) -> Message:
         if len(value) > self._max_bytes:
@@ -163,6 +168,7 @@ def _readings(system: str, partition: str, run: _Run) -> Readings:
         values=np.array(run.values, dtype=np.float64).reshape(len(run.times), len(run.names)),  # None becomes NaN
         offsets=np.array(run.offsets, dtype=np.int64),
         complete=run.complete,
+        arrived=np.array(run.arrived, dtype=np.int64) if len(run.arrived) == len(run.times) else None,
     )
 
 

@@ -20,7 +20,16 @@ from stream.block_events import Newest, block_events
 from stream.event_time import NS_PER
 from stream.incident import Episode, Incident, episode_of, fired_by, incident_id, incident_record, severity_of, shown
 from stream.paging import Page, Paging
-from stream.records import FindingRecord, IncidentRecord, Time, silence_record, trigger_record, verdict_record
+from stream.records import (
+    FindingRecord,
+    IncidentRecord,
+    Time,
+    VerdictRecord,
+    revised_record,
+    silence_record,
+    trigger_record,
+    verdict_record,
+)
 from stream.settings import IncidentSettings
 
 
@@ -169,17 +178,28 @@ class Incidents:
             incident.verdicts += 1
             self._go_on(incident, place, verdict.time, is_opening=bool(change))
             change = change or ("update" if shown(incident, self._settings) != was else "")
-        record = verdict_record(
+        record = self._verdict_record(
+            verdict,
+            offset,
+            incident_id=None if incident is None else incident_id(self._system, incident),
+            shadow={} if shadow is None else {"autoencoder": shadow},
+        )
+        return [self._record(incident, change, verdict.time), record] if incident and change else [record]
+
+    def revised(self, verdict: Verdict, offset: int, number: int) -> VerdictRecord:
+        """The record of a verdict on a row that was followed before. It moves no incident: people were told in time."""
+        return revised_record(self._verdict_record(verdict, offset), verdict.time, number)
+
+    def _verdict_record(self, verdict: Verdict, offset: int, **fields: Any) -> VerdictRecord:
+        return verdict_record(
             verdict,
             system=self._system,
             ts=self._format(verdict.time),
             severity=severity_of(verdict.score, self._settings),
-            incident_id=None if incident is None else incident_id(self._system, incident),
-            shadow={} if shadow is None else {"autoencoder": shadow},
             config_hash=self._config_hash,
             source={"partition": self._partition, "offset": offset},
+            **fields,
         )
-        return [self._record(incident, change, verdict.time), record] if incident and change else [record]
 
     def _trigger(self, trigger: Trigger, place: int) -> list[FindingRecord]:
         incident, change = self._open_one(), ""

@@ -67,7 +67,7 @@ def inspected_system(name: str, plain: Mapping[str, Any], size: int, expected: E
 def heading(manifest: Mapping[str, Any], ours: int, expected: Expected) -> dict[str, Any]:
     """The fields of an InspectedSnapshot that its manifest fills. ours: the version that is read here."""
     version, made_by = manifest["schema_version"], str(manifest["config_hash"])
-    is_ours = version == ours
+    is_ours = isinstance(version, int) and version <= ours
     return {
         "status": "whole" if is_ours else "newer_version",
         "detail": "" if is_ours else f"schema version {version}; this version of tocsin reads {ours}",

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
+
+from stream.disk import DamagedError, get
 from stream.errors import InputError
 from stream.event_time import to_text
+from stream.evicted_files import EvictedFiles, Kept
 from stream.inspection import Expected, InspectedSnapshot, InspectedSystem, heading, inspected_system
-from stream.snapshot import MANIFEST, SCHEMA_VERSION, DamagedError, numbers_in, read_checked, read_manifest, system_in
+from stream.snapshot import MANIFEST, SCHEMA_VERSION, numbers_in, read_manifest, system_in
 
 
 def inspect_directory(root: Path, expected: Expected) -> list[InspectedSnapshot]:
@@ -34,7 +38,7 @@ def _inspect(folder: Path, partition: str, number: int, expected: Expected) -> I
         manifest = read_manifest(folder)
         about |= heading(manifest, SCHEMA_VERSION, expected)
         if about["status"] == "whole":
-            about |= {"systems": tuple(_systems(folder, manifest["files"], expected))}
+            about |= {"systems": tuple(_systems(folder, manifest, expected))}
     except (OSError, DamagedError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
         if not folder.is_dir():
             return None
@@ -42,9 +46,14 @@ def _inspect(folder: Path, partition: str, number: int, expected: Expected) -> I
     return InspectedSnapshot(**about)
 
 
-def _systems(folder: Path, files: dict[str, str], expected: Expected) -> Iterator[InspectedSystem]:
+def _systems(folder: Path, manifest: dict[str, Any], expected: Expected) -> Iterator[InspectedSystem]:
+    """Those that were in memory, then those that were not."""
+    files = manifest["files"]
     for place in range(len(files) // 2):
         names = (f"{place}.json", f"{place}.npz")
-        contents = {name: read_checked(folder / name, files[name]) for name in names}
+        contents = {name: get(folder / name, files[name]) for name in names}
         system, state = system_in(contents, place)
         yield inspected_system(system, state.plain, sum(map(len, contents.values())), expected)
+    for system, kept in msgspec.convert(manifest["evicted"], dict[str, Kept]).items():
+        state = EvictedFiles(folder.parent / "evicted").get(kept)
+        yield inspected_system(system, state.plain, kept.bytes, expected)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from stream.errors import InputError
@@ -10,7 +11,7 @@ from stream.event_time import NS_PER, to_text
 from stream.inspection import Expected, InspectedSnapshot, InspectedSystem, heading, inspected_system
 from stream.pieces import decode
 from stream.settings import KafkaSettings
-from stream.snapshot_topic import SCHEMA_VERSION, Found, contents_in, parsed
+from stream.snapshot_topic import SCHEMA_VERSION, Found, contents_in, kept_in, parsed
 from stream.state_reader import state_reader
 from stream.topics import state_topic
 
@@ -65,7 +66,9 @@ def _snapshot(found: Found, claim: int, content: bytes, saved_at: str, expected:
 
 
 def _systems(found: Found, claim: int, manifest: dict[str, Any], expected: Expected) -> Iterator[InspectedSystem]:
-    for name, content in contents_in(found, claim, manifest):
+    """Those that were in memory, then those that were not."""
+    kept = ((name, content) for name, (_, content) in kept_in(found, claim, manifest).items())
+    for name, content in chain(contents_in(found, claim, manifest), kept):
         yield inspected_system(name, decode(content).plain, len(content), expected)
 
 

@@ -56,6 +56,14 @@ class Outgoing:
     future: Any = None
     refused: KafkaError | None = None
 
+    @property
+    def offset(self) -> int | None:
+        """Where it is in its partition, once it was acknowledged; None where the cluster did not say."""
+        if self.future is None or not self.future.succeeded():
+            return None
+        offset = int(self.future.value.offset)
+        return offset if offset >= 0 else None
+
     def __len__(self) -> int:
         return len(self.key or b"") + len(self.value or b"") + sum(len(n) + len(v) for n, v in self.headers) + OVERHEAD
 
@@ -92,7 +100,7 @@ class Outbox:
         headers: list[tuple[str, bytes]],
         *,
         partition: int | None = None,
-    ) -> None:
+    ) -> Outgoing:
         """Take a record. Waits as flush does if too many wait; should that raise, this one is kept, too."""
         record = Outgoing(topic, key, value, headers, partition)
         self._waiting.append(record)
@@ -102,6 +110,7 @@ class Outbox:
         elif self._producer is not None and (len(self._waiting) == 1 or self._waiting[-2].future is not None):
             with contextlib.suppress(KafkaError):  # then flush tries again, and tells
                 self._hand_over(record)
+        return record
 
     def flush(self) -> None:
         """Wait until all are acknowledged. Raises DependencyError, with all kept that are not."""

@@ -48,6 +48,8 @@ def make_runner(
     sinks, dead_letters = open_sinks(config), open_dead_letters(config)
     snapshots = _snapshots(config, state_hash(config, graph))
     counts = _counts(source, sinks, snapshots, background)
+    counts["tocsin_systems_evicted_total"] = "Systems that left memory, idle.", lambda: pipeline.evictions
+    counts["tocsin_systems_restored_total"] = "Systems that came back from a snapshot.", lambda: pipeline.restores
     metrics = Metrics(registry, version=VERSION, config_hash=decides, counts=counts, canary=config.canary.system)
     runner = Runner(
         source,

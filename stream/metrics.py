@@ -15,11 +15,12 @@ from prometheus_client.registry import Collector
 from detectors.findings import Standing
 from detectors.online.registry import DETECTORS
 from stream.canary_rows import is_canary
-from stream.clock import Clock, SystemClock
+from stream.clock import Clock, LenientClock, SystemClock
 from stream.decode import REASONS
 from stream.errors import DependencyError
 from stream.observer import Observer, Running
 from stream.pipeline import Outcome
+from stream.producer_clocks import DIRECTIONS
 from stream.records import IncidentRecord, SilenceRecord, TriggerRecord, VerdictRecord
 from stream.snapshot_store import Saved, Snapshot
 from stream.sources.protocol import Batch
@@ -50,6 +51,7 @@ class Metrics(Observer):
     ) -> None:
         self._clock = clock or SystemClock()
         self._canary = canary
+        self._lenient = LenientClock(self._clock)
         self._looked_at = -LOOK_EVERY_S
         self._sizes: dict[str, int] = {}  # of each partition's newest snapshot
         self._counted: dict[str, dict[Counter, str]] = {}  # each system's incident that was counted last in each way
@@ -73,6 +75,15 @@ class Metrics(Observer):
         self.lag = gauge("tocsin_lag_messages", "Input known to exist and not read yet.", ["partition"])
         self.partitions = gauge("tocsin_partitions", "Partitions assigned to this process.")
         self.systems = gauge("tocsin_systems", "Systems known to this process.")
+        self.in_memory = gauge(
+            "tocsin_systems_in_memory", "Systems whose state is in memory, and not in a snapshot only."
+        )
+        text = "Producers whose time stamps are far from the system's time, or their arrival."
+        self.clocks = gauge("tocsin_producers_wrong_clock", text, ["direction"])
+        for direction in DIRECTIONS:
+            self.clocks.labels(direction)
+        text = "How far this machine's clock was set since the start."
+        self.jump = gauge("tocsin_clock_jump_seconds", text)
         self.warming = gauge("tocsin_systems_warming", "Systems that cannot give a verdict yet.")
         text = "Rows seen of rows needed for a verdict, by the system that has seen least; 1 once all are done."
         self.warm_up = gauge("tocsin_warmup_progress_ratio", text)
@@ -85,6 +96,8 @@ class Metrics(Observer):
     def _define_findings(self, registry: CollectorRegistry) -> None:
         counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
         self.verdicts = counter("tocsin_verdicts", "Rows judged anomalous.")
+        self.revised_rows = counter("tocsin_rows_revised", "Rows that were scored again, with a late reading.")
+        self.revised = counter("tocsin_verdicts_revised", "Verdicts that a late reading made, unmade or changed.")
         self.silences = counter("tocsin_silences", "Entities, or whole systems, that fell silent.")
         self.triggers = counter("tocsin_triggers", "Changes of state that start an analysis.")
         self.opened = counter("tocsin_incidents_opened", "Incidents opened.")
@@ -145,6 +158,7 @@ class Metrics(Observer):
         if steps:
             self.newest.set(max(int(step.rows.times[-1]) for step in steps) / 1e9)
         self.rows.inc(sum(len(step.rows) for step in steps))
+        self.revised_rows.inc(outcome.revised)
         for reject in outcome.rejects:
             self.rejects.labels(reject.reason).inc()
         for record in outcome.records:
@@ -155,7 +169,7 @@ class Metrics(Observer):
 
     def _count(self, record: object) -> None:
         if isinstance(record, VerdictRecord):
-            self.verdicts.inc()
+            (self.revised if record.revised else self.verdicts).inc()
         elif isinstance(record, TriggerRecord):
             self.triggers.inc()
         elif isinstance(record, SilenceRecord):
@@ -195,6 +209,7 @@ class Metrics(Observer):
         self.open.set(runner.pipeline.open_incidents)
         self.paging.set(runner.pipeline.paging_incidents)
         self.systems.set(len(runner.pipeline))
+        self.in_memory.set(runner.pipeline.in_memory)
         self.warming.set(runner.pipeline.warming)
         self.partitions.set(len(runner.partitions))
         self.snapshot_bytes.set(sum(size for name, size in self._sizes.items() if name in runner.partitions))
@@ -213,6 +228,9 @@ class Metrics(Observer):
         warming = Counts(name for progress in warm_ups for name in progress.warming)
         for name in {*DETECTORS, *warming}:
             self.detectors_warming.labels(name).set(warming[name])
+        for direction in DIRECTIONS:
+            self.clocks.labels(direction).set(runner.pipeline.wrong_clocks.get(direction, 0))
+        self.jump.set(round(self._lenient.jump_s, 3))
         self.silent.set(sum(map(len, runner.pipeline.silent().values())))
 
     def _stand(self, standings: Sequence[Standing]) -> None:

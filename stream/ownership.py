@@ -4,12 +4,14 @@ A partition's state is the pipeline's; its next offset is kept here, and the two
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 from stream.clock import Clock
 from stream.errors import TocsinError
+from stream.eviction import Evicted
 from stream.observer import Observer
 from stream.patience import Patience
 from stream.pipeline import Pipeline
@@ -43,6 +45,7 @@ class Ownership:
         self._observer = observer
         self._dirty: dict[str, set[str]] = {}  # partitions that moved on since their last snapshot, and their systems
         self._restoring: set[str] = set()
+        self._tenures: Counter[str] = Counter()  # how often each partition came
         self._is_settled = False
 
     def take_over(self, batch: Batch) -> None:
@@ -70,7 +73,11 @@ class Ownership:
         if partition not in self._restoring:  # it went while we waited for the store, and may have come again since
             return
         self._restoring.discard(partition)
-        self._pipeline.load_state(partition, snapshot.systems if snapshot else {})
+        if snapshot:
+            self._pipeline.load_state(partition, snapshot.systems, snapshot.evicted)
+        else:
+            self._pipeline.drop(partition)
+        self._tenures[partition] += 1
         self.partitions[partition] = snapshot.position if snapshot else None
         self._observer.on_restore(partition, snapshot, self._clock.monotonic() - began)
         self._patience.insist("start", partial(self._source.start, partition, self.partitions[partition]))
@@ -78,6 +85,21 @@ class Ownership:
     def _load(self, partition: str) -> Snapshot | None:
         is_ours = partition in self._restoring
         return self._snapshots.load(partition) if self._snapshots and is_ours else None
+
+    def tenures(self) -> dict[str, int]:
+        """Of each partition that is ours, a number that is another one when it came again."""
+        return {partition: self._tenures[partition] for partition in self.partitions}
+
+    def bring_back(self, wanted: Mapping[str, Sequence[str]]) -> None:
+        """Partition -> systems that are needed in memory and are not there, as far as the partition stays ours."""
+        for partition, names in wanted.items():
+            self._patience.insist("restore", partial(self._fetch, partition, names))
+
+    def _fetch(self, partition: str, names: Sequence[str]) -> None:
+        missing = [name for name in names if self._pipeline.is_evicted(partition, name)]
+        if self._snapshots and missing:
+            self._pipeline.restore(partition, self._snapshots.fetch(partition, missing))
+            log.debug("systems restored", extra={"partition": partition, "systems": len(missing)})
 
     def advance(self, batch: Batch) -> None:
         """The batch was processed: its partitions stand at their next offsets, with the systems that moved on."""
@@ -94,11 +116,16 @@ class Ownership:
         for partition, systems in self._dirty.items():
             systems.update(self._pipeline.state(partition))
 
-    def snapshot(self) -> dict[str, int]:
-        """Save what moved on, state and position together. Returns the positions that may now be committed."""
+    def snapshot(self, *, evict: bool) -> dict[str, int]:
+        """Save what moved on, state and position together; if so told, who should leave memory does, once it is saved.
+
+        Returns the positions that may now be committed.
+        """
         if self._snapshots:
-            for partition in sorted(self._dirty):
-                self._patience.insist("snapshot", partial(self._snapshot, partition))
+            leaving = self._pipeline.leaving() if evict else {}
+            for partition in sorted({*self._dirty, *leaving}):
+                names = leaving.get(partition, ())
+                self._patience.insist("snapshot", partial(self._snapshot, partition, names))
         return {p: at for p in self._dirty if (at := self.partitions.get(p)) is not None}
 
     def mark_saved(self) -> None:
@@ -129,11 +156,19 @@ class Ownership:
                 except TocsinError as error:
                     log.warning("partition not handed over", extra={"partition": partition, "error": str(error)})
 
-    def _snapshot(self, partition: str) -> None:
+    def _snapshot(self, partition: str, names: Sequence[str] = ()) -> None:
+        """names: of systems that leave."""
         position, changed = self.partitions.get(partition), self._dirty.get(partition)
+        leaving = self._pipeline.evictable(partition, names)
         # It may have gone while we waited for the store, and come again as it was last saved.
-        if self._snapshots is None or position is None or changed is None:
+        if self._snapshots is None or position is None or (changed is None and not leaving):
             return
         began = self._clock.monotonic()
-        saved = self._snapshots.save(partition, position, self._pipeline.state(partition), changed)
+        saved = self._snapshots.save(partition, position, self._pipeline.state(partition), changed or (), leaving)
+        self._evict(partition, leaving)
         self._observer.on_snapshot(partition, saved, self._clock.monotonic() - began)
+
+    def _evict(self, partition: str, leaving: Mapping[str, Evicted]) -> None:
+        if leaving:
+            self._pipeline.evict(partition, leaving)
+            log.info("systems evicted", extra={"partition": partition, "systems": len(leaving)})

@@ -52,6 +52,11 @@ def cut(content: bytes) -> Iterator[bytes]:
             begin = end
 
 
+def split(content: bytes, size: int) -> Iterator[bytes]:
+    """The content in pieces of this size: for what will not be compared with what comes later."""
+    return (content[begin : begin + size] for begin in range(0, len(content), size))
+
+
 def _places(content: bytes) -> list[int]:
     """Where the content says that it may be cut. Never behind a zero: there is nothing to tell one from the next."""
     words = np.frombuffer(content, dtype=np.uint64, count=len(content) // WORD)

@@ -2,100 +2,44 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-import numpy as np
-
-from detectors.block import Block, BoolArray, FloatArray, IntArray, State, nested, part
+from detectors.block import nested, part
 from detectors.combine.line import LineSettings
-from detectors.findings import Findings, Standing
+from detectors.findings import Standing
 from detectors.warmup import WarmUp
-from stream.align import Aligned, Aligner
+from stream.align import Aligned, Late
+from stream.asked import Background, MakeMonitor
 from stream.canary_rows import is_canary
 from stream.errors import StateError
 from stream.event_time import to_text
+from stream.eviction import Evicted, Key, Recency
 from stream.incidents import Incidents
+from stream.producer_clocks import ClockChange, ProducerClocks
 from stream.records import FindingRecord, IncidentRecord, Time
 from stream.settings import AlignSettings, IncidentSettings
 from stream.sources.protocol import Readings, Reject
+from stream.system import Step, System, SystemState, stretches
 
-
-class SystemMonitor(Protocol):
-    """What the pipeline asks of detectors.monitor.Monitor."""
-
-    @property
-    def is_warm(self) -> bool: ...
-
-    @property
-    def standing(self) -> Standing: ...
-
-    @property
-    def warm_up(self) -> WarmUp: ...
-
-    @property
-    def silent(self) -> tuple[str, ...]: ...
-
-    def step(self, block: Block) -> Findings: ...
-
-    def set_line(self, settings: LineSettings) -> None: ...
-
-    def state(self) -> State: ...
-
-    def load_state(self, state: State) -> None: ...
-
-
-class Background(Protocol):
-    """Opinions without a vote on many systems: what the pipeline asks of detectors.background.worker.
-
-    Rows are submitted, results are taken when they are there; nobody ever waits.
-    """
-
-    def submit(self, system: str, times: IntArray, values: FloatArray, normal: BoolArray) -> bool: ...
-
-    def results(self) -> Iterable[tuple[str, int, float]]:
-        """(system, time, score) of what was scored since the last call; 1.0 is the line."""
-
-    def state(self, system: str) -> State: ...
-
-    def load_state(self, system: str, state: State) -> None: ...
-
-    def forget(self, system: str) -> None: ...
-
-
-MakeMonitor = Callable[[tuple[str, ...]], SystemMonitor]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """T rows of one system and what its monitor made of them."""
-
-    system: str
-    partition: str
-    variables: tuple[str, ...]
-    rows: Block
-    findings: Findings
+__all__ = ["Outcome", "Pipeline", "Step", "SystemState"]
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What some readings led to. shadow: the scores that the background made meanwhile, of these or earlier rows."""
+    """What some readings led to. shadow: the scores that the background made meanwhile, of these or earlier rows.
+    revised: rows that were scored again, for a late reading. clocks: producers whose clocks turned out to be wrong, or
+    right again.
+    """
 
     steps: list[Step] = field(default_factory=list)
     records: list[FindingRecord] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     shadow: list[float] = field(default_factory=list)
+    revised: int = 0
+    clocks: list[ClockChange] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
         return sum(len(step.rows) for step in self.steps)
-
-
-@dataclass(frozen=True, slots=True)
-class SystemState:
-    """A system's state: plain is what JSON holds, arrays what numpy holds."""
-
-    plain: dict[str, Any]
-    arrays: State
 
 
 class Pipeline:
@@ -105,6 +49,7 @@ class Pipeline:
     background: gives opinions without a vote; background_id: its state is loaded only where this is the same.
     canary: what the names of canaries begin with. They are systems as all others, but page nobody, and what is told of
     the systems together leaves them out.
+    recency: says who leaves memory, where somebody keeps them (:meth:`evict`, :meth:`restore`); None: nobody.
     """
 
     def __init__(
@@ -118,6 +63,7 @@ class Pipeline:
         config_hash: str = "",
         format_time: Callable[[int], Time] = to_text,
         canary: str = "",
+        recency: Recency | None = None,
     ) -> None:
         self._canary = canary
         self._make_monitor = make_monitor
@@ -127,20 +73,34 @@ class Pipeline:
         self._incidents = incidents or IncidentSettings()
         self._config_hash = config_hash
         self._format_time = format_time
-        self._systems: dict[tuple[str, str], _System] = {}
+        self._recency = recency or Recency()
+        self._clocks = ProducerClocks(self._align.max_behind)
+        self._systems: dict[Key, System] = {}
+        self._evicted: dict[Key, Evicted] = {}
+        self.evictions = 0  # systems that left memory, ever
+        self.restores = 0  # and that came back
 
     def process(self, readings: Iterable[Readings], *, now: int | None = None) -> Outcome:
-        """Step every system through its new rows. now: wall clock in ns, to refuse readings from the future."""
+        """Step every system through its new rows. now: wall clock in ns, to refuse readings from the future by, where
+        nobody knows when they arrived."""
         outcome = Outcome()
-        waiting: dict[tuple[str, str], list[Aligned]] = {}
+        waiting: dict[Key, list[Aligned]] = {}
         for reading in readings:
             key = reading.partition, reading.system
-            aligned = self._system(key).aligner.add(reading, now=now)
+            aligner = self._system(key).aligner
+            aligned = aligner.add(reading, now=now)
+            self._recency.saw(key, aligner.newest)
             outcome.rejects += aligned.rejects
-            if len(aligned.rows):
+            changed = self._clocks.judge(reading, aligned.rejects, newest=aligner.newest, now=now)
+            outcome.clocks += [] if changed is None else [changed]
+            if len(aligned.rows) or aligned.late:
                 waiting.setdefault(key, []).append(aligned)
         for key, pieces in waiting.items():
-            self._step(key, pieces, outcome)
+            for rows, late in stretches(pieces):
+                if rows:
+                    self._step(key, rows, outcome)
+                for one in late:
+                    self._revise(key, one, outcome)
         return outcome
 
     def use(
@@ -165,14 +125,20 @@ class Pipeline:
             outcome.records += system.incidents.finish()
         return outcome
 
-    def _step(self, key: tuple[str, str], pieces: Sequence[Aligned], outcome: Outcome) -> None:
+    def _step(self, key: Key, pieces: Sequence[Aligned], outcome: Outcome) -> None:
         system = self._systems[key]
         step, offsets = system.step(pieces)
         opinions = self._opinions(key, step, outcome)
         outcome.steps.append(step)
         outcome.records += system.incidents.follow(step.findings, offsets, shadow=opinions)
 
-    def _opinions(self, key: tuple[str, str], step: Step, outcome: Outcome) -> dict[int, float]:
+    def _revise(self, key: Key, late: Late, outcome: Outcome) -> None:
+        revised = self._systems[key].revise(late)
+        outcome.rejects += revised.rejects
+        outcome.revised += revised.is_revised
+        outcome.records += [] if revised.record is None else [revised.record]
+
+    def _opinions(self, key: Key, step: Step, outcome: Outcome) -> dict[int, float]:
         """What the background says of this system's rows, by their times, as far as it has said it."""
         if self._background is None:
             return {}
@@ -181,7 +147,7 @@ class Pipeline:
         outcome.shadow += [score for _, _, score in results]
         return {time: score for name, time, score in results if name == _joined(key)}
 
-    def _system(self, key: tuple[str, str]) -> "_System":
+    def _system(self, key: Key) -> System:
         if key not in self._systems:
             partition, name = key
             incidents = Incidents(
@@ -192,15 +158,19 @@ class Pipeline:
                 format_time=self._format_time,
                 is_canary=is_canary(self._canary, name),
             )
-            self._systems[key] = _System(key, Aligner(self._align), incidents, self._make_monitor)
+            self._systems[key] = System(key, self._align, incidents, self._make_monitor)
         return self._systems[key]
 
     def __len__(self) -> int:
-        """Systems known."""
+        """Systems known, in memory or not."""
+        return len(self._watched()) + len(self._evicted)
+
+    @property
+    def in_memory(self) -> int:
         return len(self._watched())
 
-    def _watched(self) -> "dict[tuple[str, str], _System]":
-        """All but the canaries."""
+    def _watched(self) -> dict[Key, System]:
+        """Those in memory, all but the canaries."""
         return {key: system for key, system in self._systems.items() if not system.incidents.is_canary}
 
     def warm_up_of(self, partition: str, system: str) -> WarmUp | None:
@@ -210,16 +180,26 @@ class Pipeline:
 
     @property
     def open_incidents(self) -> int:
-        return sum(system.incidents.is_open for system in self._watched().values())
+        return sum(system.incidents.is_open for system in self._watched().values()) + len(self._kept_open())
 
     @property
     def paging_incidents(self) -> int:
-        return sum(system.incidents.is_paging for system in self._systems.values())
+        here = sum(system.incidents.is_paging for system in self._systems.values())
+        return here + sum(record.pages for record in self._kept_open())
 
     def standing(self) -> list[IncidentRecord]:
         """The open incidents as they were last told."""
         records = (system.incidents.standing() for system in self._systems.values())
-        return [record for record in records if record is not None]
+        return [record for record in records if record is not None] + self._kept_open()
+
+    def _kept_open(self) -> list[IncidentRecord]:
+        """The open incidents of systems that are not in memory."""
+        return [known.incident for known in self._evicted.values() if known.incident is not None]
+
+    @property
+    def wrong_clocks(self) -> Mapping[str, int]:
+        """How many producers' clocks are "ahead", and "behind"."""
+        return self._clocks.wrong
 
     @property
     def warming(self) -> int:
@@ -246,39 +226,94 @@ class Pipeline:
         return {name: monitor.silent for name, monitor in monitors.items() if monitor is not None and monitor.silent}
 
     def partitions(self) -> set[str]:
-        return {partition for partition, _ in self._systems}
+        return {partition for partition, _ in (*self._systems, *self._evicted)}
+
+    @property
+    def is_crowded(self) -> bool:
+        """More are in memory than should be, by so much that it should not wait for the next snapshot."""
+        return self._recency.is_crowded
+
+    def leaving(self) -> dict[str, list[str]]:
+        """Partition -> the systems that should leave memory."""
+        return self._recency.leaving()
+
+    def evictable(self, partition: str, names: Iterable[str]) -> dict[str, Evicted]:
+        """Those of the systems that are in memory, with what is to stay of them."""
+        return {name: self._systems[partition, name].evicted() for name in names if (partition, name) in self._systems}
+
+    def evict(self, partition: str, leaving: Mapping[str, Evicted]) -> None:
+        """Drop these systems from memory: their state, as it is now, is kept elsewhere, to be given to restore()."""
+        for name, known in leaving.items():
+            self._remove((partition, name))
+            self._evicted[partition, name] = known
+        self.evictions += len(leaving)
+
+    def is_evicted(self, partition: str, name: str) -> bool:
+        return (partition, name) in self._evicted
+
+    def evicted_among(self, readings: Iterable[Readings]) -> dict[str, list[str]]:
+        """Partition -> the systems of the readings that must be restored before the readings are processed."""
+        keys = dict.fromkeys((reading.partition, reading.system) for reading in readings)
+        return _by_partition(key for key in keys if key in self._evicted)
+
+    def unfinished(self) -> dict[str, list[str]]:
+        """Partition -> the systems that must be restored before finish()."""
+        return _by_partition(key for key, known in self._evicted.items() if known.is_unfinished)
+
+    def restore(self, partition: str, states: Mapping[str, SystemState]) -> None:
+        """Take systems back into memory. Raises StateError for a state that does not fit."""
+        for name, state in states.items():
+            self._load((partition, name), state)
+            del self._evicted[partition, name]
+        self.restores += len(states)
 
     def state(self, partition: str) -> Mapping[str, SystemState]:
-        """System -> state, of one partition; each is made when it is asked for, for all together may be large."""
+        """System -> state, of those of a partition that are in memory; each is made when it is asked for, for all
+        together may be large."""
         names = [name for where, name in self._systems if where == partition]
         return _States(names, lambda name: self._state((partition, name)))
 
-    def _state(self, key: tuple[str, str]) -> SystemState:
+    def _state(self, key: Key) -> SystemState:
         state = self._systems[key].state()
         if self._background is None:
             return state
         model = nested("background", self._background.state(_joined(key)))
         return SystemState({**state.plain, "background": self._background_id}, {**state.arrays, **model})
 
-    def load_state(self, partition: str, states: Mapping[str, SystemState]) -> None:
+    def load_state(
+        self, partition: str, states: Mapping[str, SystemState], evicted: Mapping[str, Evicted] | None = None
+    ) -> None:
         """Replace what is known of a partition. Raises StateError for a state that does not fit."""
         self.drop(partition)
         for name, state in states.items():
-            key = partition, name
-            try:
-                self._system(key).load_state(state)
-                if self._background is not None and state.plain.get("background") == self._background_id:
-                    self._background.load_state(_joined(key), part("background", state.arrays))
-            except (KeyError, ValueError, TypeError, IndexError) as error:
-                self.drop(partition)
-                raise StateError(f"the state of system {name} does not fit this version: {error!r}") from error
+            self._load((partition, name), state)
+        self._evicted |= {(partition, name): known for name, known in (evicted or {}).items()}
+
+    def _load(self, key: Key, state: SystemState) -> None:
+        try:
+            system = self._system(key)
+            system.load_state(state)
+            if self._background is not None and state.plain.get("background") == self._background_id:
+                self._background.load_state(_joined(key), part("background", state.arrays))
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            self.drop(key[0])
+            raise StateError(f"the state of system {key[1]} does not fit this version: {error!r}") from error
+        self._recency.saw(key, system.aligner.newest)
 
     def drop(self, partition: str) -> None:
         """Forget a partition's systems: another process owns them now."""
         for key in [key for key in self._systems if key[0] == partition]:
-            del self._systems[key]
-            if self._background is not None:
-                self._background.forget(_joined(key))
+            self._remove(key)
+        for key in [key for key in self._evicted if key[0] == partition]:
+            del self._evicted[key]
+        self._clocks.forget(partition)
+
+    def _remove(self, key: Key) -> None:
+        """Out of memory."""
+        del self._systems[key]
+        self._recency.forget(key)
+        if self._background is not None:
+            self._background.forget(_joined(key))
 
 
 class _States(Mapping[str, SystemState]):
@@ -301,47 +336,13 @@ class _States(Mapping[str, SystemState]):
         return len(self._names)
 
 
-class _System:
-    def __init__(self, key: tuple[str, str], aligner: Aligner, incidents: Incidents, make_monitor: MakeMonitor) -> None:
-        self._key = key
-        self.aligner = aligner
-        self.incidents = incidents
-        self.monitor: SystemMonitor | None = None  # until the variables are known
-        self._make_monitor = make_monitor
-
-    def use(self, make_monitor: MakeMonitor, line: LineSettings) -> None:
-        self._make_monitor = make_monitor
-        if self.monitor is not None:
-            self.monitor.set_line(line)
-
-    def step(self, pieces: Sequence[Aligned]) -> tuple[Step, IntArray]:
-        """The rows of the pieces with their findings, and the offset of each row."""
-        rows = Block(
-            np.concatenate([piece.rows.times for piece in pieces]),
-            np.concatenate([piece.rows.values for piece in pieces]),
-        )
-        findings = self._begin().step(rows)
-        partition, name = self._key
-        step = Step(name, partition, self.aligner.variables or (), rows, findings)
-        return step, np.concatenate([piece.offsets for piece in pieces])
-
-    def _begin(self) -> SystemMonitor:
-        if self.monitor is None:
-            self.monitor = self._make_monitor(self.aligner.variables or ())
-        return self.monitor
-
-    def state(self) -> SystemState:
-        plain = {"align": self.aligner.state(), "incidents": self.incidents.state()}
-        return SystemState(plain, {} if self.monitor is None else nested("monitor", self.monitor.state()))
-
-    def load_state(self, state: SystemState) -> None:
-        self.aligner.load_state(state.plain["align"])
-        self.incidents.load_state(state.plain["incidents"])
-        learned = part("monitor", state.arrays)
-        if learned:
-            self._begin().load_state(learned)
-
-
-def _joined(key: tuple[str, str]) -> str:
+def _joined(key: Key) -> str:
     """A system's name among all partitions."""
     return "/".join(key)
+
+
+def _by_partition(keys: Iterable[Key]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for partition, name in keys:
+        found.setdefault(partition, []).append(name)
+    return found

@@ -50,7 +50,9 @@ class VerdictRecord(msgspec.Struct, tag_field="kind", tag="verdict", kw_only=Tru
     incident_id: str | None = None
     shadow: dict[str, float] = {}  # scores that had no vote: the autoencoder's, where it is known in time
     config_hash: str = ""
-    source: dict[str, Any] = {}  # partition and offset of the row
+    source: dict[str, Any] = {}  # partition and offset of the row, or of the reading that revised it
+    revised: bool = False  # the row was scored again, with a late reading; at most 1: no verdict stands any more
+    revises: str | None = None  # the id of the verdict on this row when it was new, if there was one
 
 
 class TriggerRecord(msgspec.Struct, tag_field="kind", tag="trigger", kw_only=True):
@@ -138,6 +140,12 @@ def verdict_record(verdict: Verdict, *, system: str, ts: Time, severity: str, **
         counterfactual=plain(verdict.counterfactual),
         **fields,
     )
+
+
+def revised_record(record: VerdictRecord, ts_ns: int, number: int) -> VerdictRecord:
+    """The record of a row's verdict as that of its revision, counted from 1."""
+    again = content_id("verdict", record.system, ts_ns, "revision", number)
+    return msgspec.structs.replace(record, id=again, status="revised", revised=True, revises=record.id)
 
 
 def trigger_record(trigger: Trigger, *, system: str, ts: Time, incident_id: str | None) -> TriggerRecord:

@@ -37,6 +37,7 @@ class Report(Observer):
         self.rows = 0
         self.variables = 0
         self.verdicts = 0
+        self.revised = 0
         self.triggers = 0
         self.systems: set[str] = set()
         self._times: list[int] = []  # of the first and the newest row
@@ -79,6 +80,9 @@ class Report(Observer):
 
     def _verdict(self, record: VerdictRecord) -> None:
         """Keep what each variable did in the incident's worst row that tells of it."""
+        if record.revised:
+            self.revised += 1
+            return
         self.verdicts += 1
         if record.incident_id is None or record.incident_id not in self.incidents:
             return
@@ -174,6 +178,7 @@ class Report(Observer):
             f"{count(self.verdicts, 'row')} over the line, {count(self.triggers, 'trigger')}, "
             f"{count(len(self.incidents), 'incident')}{still}",
         ]
+        lines += [f"{count(self.revised, 'verdict')} revised by late readings"] if self.revised else []
         lines += self._realised()
         if self.causes:
             lines.append(
@@ -242,6 +247,7 @@ class Report(Observer):
             "systems": sorted(self.systems),
             "seconds": round(time.monotonic() - self._began, 3),
             "verdicts": self.verdicts,
+            "verdicts_revised": self.revised,
             "triggers": self.triggers,
             "pages": self._pages(),
             "pages_per_day": self._pages() / days if days >= 1 else None,

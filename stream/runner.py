@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from stream.clock import Clock, SystemClock
+from stream.clock import Clock, LenientClock, SystemClock
 from stream.errors import DependencyError, InputError
 from stream.event_time import to_text
 from stream.observer import Observer, Observers
@@ -28,6 +28,7 @@ from stream.sinks.protocol import DeadLetters, Repeating, Sink
 from stream.snapshot_store import SnapshotStore
 from stream.sources.protocol import Batch, Source
 
+JUMP_S = 30.0  # of our own clock that are worth a line
 log = logging.getLogger(__name__)
 
 
@@ -67,6 +68,8 @@ class Runner:
         self._observer = observer
         self._clock = clock
         self._is_live = is_live
+        self._now = LenientClock(clock)
+        self._jump_s = 0.0  # of our own clock, as it was last told
         self._patience = Patience(settings, clock, observer, keep_alive=self._keep_alive, meanwhile=self._meanwhile)
         self._insist = self._patience.insist
         self._ours = Ownership(source, pipeline, snapshots, self._patience, settings, clock, observer)
@@ -93,10 +96,10 @@ class Runner:
         try:
             while not self._patience.is_stopping and not self._turn():
                 pass
-            self._save()
+            self._save(evict=False)
         except InputError:  # damaged from here on; what was read before is good
             self._end()
-            self._save()
+            self._save(evict=False)
             raise
         finally:
             self._close()
@@ -104,11 +107,13 @@ class Runner:
     def _turn(self) -> bool:
         """One batch, through all the rooms; True at the source's end."""
         batch = self._insist("read", self._read)
+        tenures = self._ours.tenures()
         self._take_over(batch)
-        self._step(batch)
+        self._ours.bring_back(self.pipeline.evicted_among(batch.readings))
+        self._step(self._still_ours(batch, tenures))
         if batch.end:
             self._end()
-        elif self._clock.monotonic() >= self._save_at:
+        elif self._clock.monotonic() >= self._save_at or self._is_crowded:
             self._save()
         self._meanwhile()
         self._observer.on_turn(self)
@@ -124,22 +129,35 @@ class Runner:
         self._ours.take_over(batch)
         self.is_ready = bool(self.partitions)
 
+    def _still_ours(self, batch: Batch, tenures: Mapping[str, int]) -> Batch:
+        """The batch without partitions that went, or went and came, while something was waited for after the read."""
+        now = self._ours.tenures()
+        if all(now.get(partition) == tenure for partition, tenure in tenures.items()):
+            return batch
+        return batch.only({partition for partition, tenure in tenures.items() if now.get(partition) == tenure})
+
+    @property
+    def _is_crowded(self) -> bool:
+        return self._snapshots is not None and self.pipeline.is_crowded
+
     def _step(self, batch: Batch) -> None:
         """Step the models through the batch and deliver what they found."""
         self._observer.on_read(batch)
         began = self._clock.monotonic()
-        outcome = self.pipeline.process(batch.readings, now=self._clock.now_ns() if self._is_live else None)
+        outcome = self.pipeline.process(batch.readings, now=self._now.now_ns() if self._is_live else None)
         self._ours.advance(batch)
         self._deliver(outcome, batch, self._clock.monotonic() - began)
 
     def _end(self) -> None:
         """The source ended: what was still open counts as complete."""
+        self._ours.bring_back(self.pipeline.unfinished())
         self._ours.advance_all_systems()
         self._deliver(self.pipeline.finish(), Batch(), 0.0)
 
     def _deliver(self, outcome: Outcome, batch: Batch, seconds: float) -> None:
         """Findings to the sinks, rejects to the dead letters."""
         self._observer.on_step(outcome, seconds)
+        self._tell_clocks(outcome)
         rejects = [*batch.rejects, *outcome.rejects]
         if self._is_live:
             _stamp(outcome, to_text(self._clock.now_ns()))
@@ -150,6 +168,18 @@ class Runner:
             self._insist("write", partial(self._dead_letters.write, rejects))
         if outcome.records or rejects:
             self._flush()
+
+    def _tell_clocks(self, outcome: Outcome) -> None:
+        """Which producers' clocks are wrong since now, or right again; and whether ours was set."""
+        for change in outcome.clocks:
+            off = f"{change.off_s:+.0f}"
+            extra = {"what": f"{change.system}/{change.entity}", "clock": change.direction, "off_s": off}
+            level = logging.INFO if change.direction == "right" else logging.WARNING
+            log.log(level, "a producer's clock, or delivery", extra=extra)
+        jump = self._now.jump_s
+        if self._is_live and abs(jump - self._jump_s) > JUMP_S:
+            self._jump_s = jump
+            log.warning("this machine's clock was set, or it slept", extra={"off_s": f"{jump:+.0f}"})
 
     def _flush(self) -> None:
         began = self._clock.monotonic()
@@ -173,10 +203,10 @@ class Runner:
                 self._observer.on_failure("repeat", error)
                 log.warning("dependency away, reading on", extra={"what": "repeat", "error": str(error)})
 
-    def _save(self) -> None:
+    def _save(self, *, evict: bool = True) -> None:
         """Snapshots of what moved on, then the commit. Everything before it is flushed already."""
         began = self._clock.monotonic()
-        positions = self._ours.snapshot()
+        positions = self._ours.snapshot(evict=evict)
         if positions:
             self._insist("commit", partial(self.source.commit, positions))
         self._ours.mark_saved()

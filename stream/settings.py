@@ -218,12 +218,23 @@ class KafkaSettings:
 
 @dataclass(frozen=True, slots=True)
 class AlignSettings:
-    """How readings become rows."""
+    """How readings become rows.
 
-    max_ahead: Seconds = 300.0  # run only: readings further ahead of the wall clock are rejected
+    A reading that comes after its row was handed out is rejected, unless revise_within says otherwise: then the row, if
+    it lacks the reading, is at most so much older than the newest one and among the last revise_rows, is scored again
+    with it, and a verdict that stands no more, or stands now, or has another score is told as revised. It is learned
+    once all the same. See :mod:`stream.revisions`, also for the memory it takes.
+    """
+
+    max_ahead: Seconds = 300.0  # run only: readings further ahead of their arrival, or our clock, are rejected
+    max_behind: Seconds = 300.0  # what is older than the newest row, or its arrival, by more has a wrong clock
     discovery_ticks: int = 3  # long messages: after so many ticks a system's variables are fixed
+    revise_within: Seconds = 0.0  # 0: late readings are rejected
+    revise_rows: int = 64
 
     def __post_init__(self) -> None:
+        at_least("revise_within", self.revise_within, 0)
+        at_least("revise_rows", self.revise_rows, 1)
         at_least("discovery_ticks", self.discovery_ticks, 1)
 
 
@@ -282,6 +293,10 @@ class SnapshotSettings:
 
     store kafka keeps them in a compacted topic, from which a partition's next owner restores them on any host; auto is
     kafka with a Kafka source, else directory.
+
+    A system without a row for evict_after, beside the newest row of its partition, leaves memory at the next snapshot
+    and comes back from it with its next reading; so do the least recently used beyond max_systems_in_memory. Between
+    two snapshots there may be a quarter more; then one is made at once. 0: none leaves for that reason.
     """
 
     store: Literal["auto", "directory", "kafka"] = "auto"
@@ -292,9 +307,12 @@ class SnapshotSettings:
     share: float = 0.05  # of the time, at most: where saving takes longer, it is done less often
     other_config: Literal["fresh", "refuse"] = "fresh"  # what to do with state that another one made
     other_partitions: Literal["refuse", "fresh"] = "refuse"  # and of another number of partitions (store: kafka)
+    evict_after: Seconds = 3600.0  # by event time
+    max_systems_in_memory: int = 0
 
     def __post_init__(self) -> None:
         at_least("keep", self.keep, 1)
+        at_least("max_systems_in_memory", self.max_systems_in_memory, 0)
         if not 0 < self.share <= 1:
             raise ValueError(f"share must be above 0 and at most 1, got {self.share}")
 

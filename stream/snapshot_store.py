@@ -3,10 +3,11 @@
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from stream.errors import StateError
+from stream.eviction import Evicted
 from stream.pipeline import SystemState
 from stream.settings import SnapshotSettings
 
@@ -17,10 +18,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One partition as it was after everything before the position was processed."""
+    """One partition as it was after everything before the position was processed.
+
+    evicted: systems that were not in memory, whose state is to be fetched when it is needed.
+    """
 
     position: int
     systems: dict[str, SystemState]
+    evicted: dict[str, Evicted] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +56,17 @@ class SnapshotStore(Protocol):
         position: int,
         systems: Mapping[str, SystemState],
         changed: Collection[str] | None = None,
+        leaving: Mapping[str, Evicted] | None = None,
     ) -> Saved:
         """Raises DependencyError if the store does not take it; what was there before stays as it was.
 
-        changed: the systems that changed since the last save that returned; None: all of them.
+        changed: the systems that changed since the last save that returned; None: all of them. leaving: those of the
+        systems that will not be in memory from now on. They belong to every later snapshot as they are now, until a
+        save has them among its systems, not leaving, again.
         """
+
+    def fetch(self, partition: str, names: Collection[str]) -> dict[str, SystemState]:
+        """The states of systems that left. Raises DependencyError, and StateError for one that is damaged."""
 
     def forget(self, partition: str) -> None:
         """The partition is another process's now."""
@@ -72,10 +83,10 @@ class Judge:
         self.passed_over: Counter[str] = Counter()
 
     def accepts_version(self, where: object, found: object, ours: int) -> None:
-        """Raises StateError for another version."""
-        if found != ours:
+        """Raises StateError for a newer version."""
+        if not (isinstance(found, int) and 1 <= found <= ours):
             self.passed_over["newer_version"] += 1
-            raise StateError(f"{where} has schema version {found}; this version of tocsin reads {ours}")
+            raise StateError(f"{where} has schema version {found}; this version of tocsin reads up to {ours}")
 
     def accepts_config(self, where: object, partition: str, found: str) -> bool:
         """Raises StateError if settings.other_config is refuse."""
@@ -104,6 +115,11 @@ class Judge:
         extra = {"partition": partition, "then": found, "now": ours}
         log.warning("snapshot of another number of partitions, starting fresh", extra=extra)
         return False
+
+    def refuses(self, where: object, partition: str, detail: str) -> StateError:
+        """Count and tell one system's state that is damaged, where there is none before it; gives the error."""
+        self.passes_over(partition, "damaged", detail)
+        return StateError(f"{where}: {detail}; without this partition's snapshots it starts fresh")
 
     def passes_over(self, partition: str, reason: str, detail: str) -> None:
         """Count and tell one that is not used; the one before it is tried."""

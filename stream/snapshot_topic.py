@@ -13,7 +13,9 @@ begins at 1 again when the group was forgotten.) An owner writes below its own c
 replaced and does not know it overwrites nothing, and the newest claim's snapshot counts whatever is written late.
 
 A snapshot is the manifest and all that it names. Pieces are named by their content: one that an earlier snapshot of
-this owner has written is there already. What the newest manifest does not name any more is then deleted. So whatever
+this owner has written is there already. The state of a system that left memory lies in a few large pieces, whose
+offsets are known, so that it is found again without reading all others; a new owner writes it anew, as all that it
+takes over. What the newest manifest does not name any more is then deleted. So whatever
 moment a process dies at, the last manifest is whole, and its state has learned each row before its position once.
 """
 
@@ -26,17 +28,22 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from stream.errors import DependencyError, StateError
-from stream.kafka_outbox import Outbox
-from stream.pieces import cut, decode, digest, encode, hashes_in
+from stream.eviction import Evicted
+from stream.kafka_outbox import Outbox, Outgoing
+from stream.pieces import cut, decode, digest, encode, hashes_in, split
 from stream.pipeline import SystemState
 from stream.settings import KafkaSettings, SnapshotSettings
 from stream.snapshot_store import Judge, Saved, Snapshot
 from stream.state_reader import StateReader, state_reader
 from stream.topics import state_topic
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2 has evicted systems; without any it is 1, which earlier versions of tocsin read, too
 CLAIM, MANIFEST = "claim", "manifest"
+LARGE = 512 << 10  # bytes of a piece of an evicted system's state
+FETCH_BYTES = 1 << 20  # at once, for one
 
 
 @dataclass(slots=True)
@@ -49,8 +56,21 @@ class _Stored:
 
 
 @dataclass(slots=True)
+class _Kept:
+    """A system that is not in memory. pieces: the joined hashes of its state's pieces. first: the first one's record,
+    until its offset is known."""
+
+    known: Evicted
+    pieces: bytes
+    bytes: int
+    first: Outgoing | None
+    offset: int | None = None
+
+
+@dataclass(slots=True)
 class _Owned:
-    """A partition of ours. counted: partitions of its topic. stale: keys of earlier owners."""
+    """A partition of ours. counted: partitions of its topic. stale: keys of earlier owners. listed: the kept
+    systems, as they stand in the topic; None if there are none, or others since."""
 
     name: str
     number: int
@@ -59,6 +79,8 @@ class _Owned:
     stale: list[str]
     written: set[bytes] = field(default_factory=set)  # hashes of pieces that are there, or under way
     systems: dict[str, _Stored] = field(default_factory=dict)
+    kept: dict[str, _Kept] = field(default_factory=dict)
+    listed: _Stored | None = None
 
     def key(self, what: str) -> str:
         return f"{self.name}/{self.claim}/{what}"
@@ -95,27 +117,90 @@ class TopicSnapshots:
             self._judge.passes_over(partition, "outdated", late)
         return self._newest(found, counted)
 
+    def fetch(self, partition: str, names: Collection[str]) -> dict[str, SystemState]:
+        """Raises StateError for a state that is damaged."""
+        owned = self._owned[partition]
+        with state_reader(self._kafka, fetch_bytes=FETCH_BYTES) as reader:
+            return {name: self._fetch(reader, owned, name) for name in names}
+
+    def _fetch(self, reader: StateReader, owned: _Owned, name: str) -> SystemState:
+        """From where it should be; else from wherever it is."""
+        kept = owned.kept[name]
+        for begin in dict.fromkeys((kept.offset, None)):
+            found = self._pieces(reader, owned, kept, begin)
+            if found is not None:
+                return decode(found)
+        where = f"{self._topic}: the state of {owned.name} (claim {owned.claim})"
+        raise self._judge.refuses(where, owned.name, f"system {name}: a piece is missing")
+
+    def _pieces(self, reader: StateReader, owned: _Owned, kept: _Kept, begin: int | None) -> bytes | None:
+        wanted = {owned.key(name.hex()).encode(): name for name in hashes_in(kept.pieces)}
+        found: dict[bytes, bytes] = {}
+        for record in reader.records(self._topic, owned.number, begin):
+            name = wanted.get(record.key)
+            if name is not None and record.value is not None and digest(record.value) == name:
+                found[name] = record.value
+                if len(found) == len(wanted):
+                    return b"".join(found[name] for name in hashes_in(kept.pieces))
+        return None
+
     def save(
         self,
         partition: str,
         position: int,
         systems: Mapping[str, SystemState],
         changed: Collection[str] | None = None,
+        leaving: Mapping[str, Evicted] | None = None,
     ) -> Saved:
         """Writes the pieces that are new, then the manifest; deletes what is not needed any more once that is there."""
         owned, before, refused = self._owned[partition], self._bytes, self._outbox.passed_over
+        leaves = leaving or {}
         for name in systems:
-            if changed is None or name in changed or name not in owned.systems:
+            if name in leaves:
+                self._keep(owned, name, leaves[name], encode(systems[name]))
+            elif changed is None or name in changed or name not in owned.systems:
                 owned.systems[name] = self._store(owned, encode(systems[name]))
-        for gone in owned.systems.keys() - set(systems):
-            del owned.systems[gone]
+        self._let_go(owned, kept=[n for n in systems if n not in leaves], stored=owned.systems.keys() - set(systems))
         index = self._store(owned, _index(owned.systems))
-        self._send(owned, owned.key(MANIFEST), self._manifest(owned, position, index.roots))
+        if owned.kept and owned.listed is None:
+            owned.listed = self._store(owned, _list(owned.kept))
+        self._send(owned, owned.key(MANIFEST), self._manifest(owned, position, index))
+        self._flush(owned, refused)
+        self._clean(owned, index)
+        stored = sum(one.bytes for one in (index, *owned.systems.values()))
+        return Saved(stored + sum(one.bytes for one in owned.kept.values()), self._bytes - before)
+
+    def _let_go(self, owned: _Owned, *, kept: Iterable[str], stored: Iterable[str]) -> None:
+        """Systems that are in memory are not kept (again), and those that are kept are not stored with the others."""
+        for name in kept:
+            if owned.kept.pop(name, None) is not None:
+                owned.listed = None
+        for name in [*stored]:
+            del owned.systems[name]
+
+    def _flush(self, owned: _Owned, refused: int) -> None:
+        """refused: records that Kafka had refused before. Then it is known where the kept systems lie."""
         self._outbox.flush()
         if self._outbox.passed_over > refused:
-            raise DependencyError(f"Kafka topic {self._topic} does not take the state of {partition}; the log says why")
-        self._clean(owned, index)
-        return Saved(sum(s.bytes for s in owned.systems.values()) + index.bytes, self._bytes - before)
+            text = f"Kafka topic {self._topic} does not take the state of {owned.name}; the log says why"
+            raise DependencyError(text)
+        for kept in owned.kept.values():
+            if kept.first is not None:
+                kept.offset, kept.first = kept.first.offset, None
+
+    def _keep(self, owned: _Owned, name: str, known: Evicted, content: bytes) -> None:
+        """Write a system's state in large pieces: it leaves memory, or is taken over without having been there."""
+        first, hashes = None, []
+        for piece in split(content, min(LARGE, self._kafka.producer.max_request // 2)):
+            hashes.append(digest(piece))
+            record = self._put_piece(owned, piece, hashes[-1])
+            first = first or record
+        before, pieces = owned.kept.get(name), b"".join(hashes)
+        if before is not None and before.pieces == pieces:  # it was under way when the last try failed
+            first = first or before.first
+        owned.kept[name] = _Kept(known, pieces, len(content), first)
+        owned.systems.pop(name, None)
+        owned.listed = None
 
     def forget(self, partition: str) -> None:
         self._owned.pop(partition, None)
@@ -151,7 +236,10 @@ class TopicSnapshots:
                 if not self._accepts(where, found.partition, manifest, counted):
                     return None
                 systems = {name: decode(state) for name, state in contents_in(found, claim, manifest)}
-                return Snapshot(int(manifest["position"]), systems)
+                kept = kept_in(found, claim, manifest)
+                self._take_over(self._owned[found.partition], kept)
+                evicted = {name: known for name, (known, _) in kept.items()}
+                return Snapshot(int(manifest["position"]), systems, evicted)
             except (KeyError, ValueError, TypeError) as error:
                 damaged.append(f"claim {claim}: {error!r}")
                 self._judge.passes_over(found.partition, "damaged", damaged[-1])
@@ -161,6 +249,14 @@ class TopicSnapshots:
                 "another snapshot.topic starts fresh"
             )
         return None
+
+    def _take_over(self, owned: _Owned, kept: Mapping[str, tuple[Evicted, bytes]]) -> None:
+        """What an earlier owner kept becomes ours before its keys are deleted."""
+        refused = self._outbox.passed_over
+        for name, (known, content) in kept.items():
+            self._keep(owned, name, known, content)
+        if kept:
+            self._flush(owned, refused)
 
     def _accepts(self, where: str, partition: str, manifest: Mapping[str, Any], counted: int) -> bool:
         return self._judge.accepts_config(where, partition, manifest["config_hash"]) and self._judge.accepts_partitions(
@@ -176,26 +272,33 @@ class TopicSnapshots:
         """The joined hashes of the content's pieces, each of which is in the topic or on its way."""
         hashes = []
         for piece in cut(content):
-            name = digest(piece)
-            hashes.append(name)
-            if name not in owned.written:
-                owned.written.add(name)
-                self._send(owned, owned.key(name.hex()), piece)
+            hashes.append(digest(piece))
+            self._put_piece(owned, piece, hashes[-1])
         return b"".join(hashes)
 
-    def _manifest(self, owned: _Owned, position: int, roots: bytes) -> bytes:
+    def _put_piece(self, owned: _Owned, piece: bytes, name: bytes) -> Outgoing | None:
+        """The record on its way, if the piece was not there."""
+        if name in owned.written:
+            return None
+        owned.written.add(name)
+        return self._send(owned, owned.key(name.hex()), piece)
+
+    def _manifest(self, owned: _Owned, position: int, index: _Stored) -> bytes:
         manifest = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": SCHEMA_VERSION if owned.kept else 1,
             "config_hash": self._config_hash,
             "partitions": owned.counted,
             "position": position,
-            "index": roots.hex(),
+            "index": index.roots.hex(),
+            "evicted": owned.listed.roots.hex() if owned.listed else "",
         }
         return json.dumps(manifest).encode()
 
     def _clean(self, owned: _Owned, index: _Stored) -> None:
         """Delete what the manifest that is now there does not name, of ours and of earlier owners."""
-        needed = {name for stored in (index, *owned.systems.values()) for name in _names(stored)}
+        stored = (index, *([owned.listed] if owned.listed else []), *owned.systems.values())
+        needed = {name for one in stored for name in _names(one)}
+        needed |= {name for kept in owned.kept.values() for name in hashes_in(kept.pieces)}
         for name in owned.written - needed:
             self._send(owned, owned.key(name.hex()), None)
         for key in owned.stale:
@@ -203,9 +306,9 @@ class TopicSnapshots:
         owned.written &= needed
         owned.stale = []
 
-    def _send(self, owned: _Owned, key: str, value: bytes | None) -> None:
+    def _send(self, owned: _Owned, key: str, value: bytes | None) -> Outgoing:
         self._bytes += len(key) + len(value or b"")
-        self._outbox.send(self._topic, key.encode(), value, [], partition=owned.number)
+        return self._outbox.send(self._topic, key.encode(), value, [], partition=owned.number)
 
 
 class Found:
@@ -280,6 +383,16 @@ def contents_in(found: Found, claim: int, manifest: Mapping[str, Any]) -> Iterat
         yield name, found.content(claim, found.content(claim, bytes.fromhex(roots)))
 
 
+def kept_in(found: Found, claim: int, manifest: Mapping[str, Any]) -> dict[str, tuple[Evicted, bytes]]:
+    """The systems that were not in memory: what is known of each, and its encoded state."""
+    roots = bytes.fromhex(manifest.get("evicted", ""))  # not in those of earlier versions
+    listed = json.loads(found.content(claim, found.content(claim, roots)) or b"{}")
+    return {
+        name: (msgspec.convert(known, Evicted), found.content(claim, bytes.fromhex(pieces)))
+        for name, (known, pieces) in listed.items()
+    }
+
+
 def parsed(content: bytes) -> dict[str, Any]:
     """A manifest. Raises ValueError."""
     manifest = json.loads(content)
@@ -290,6 +403,10 @@ def parsed(content: bytes) -> dict[str, Any]:
 
 def _index(systems: Mapping[str, _Stored]) -> bytes:
     return json.dumps({name: stored.roots.hex() for name, stored in systems.items()}).encode()
+
+
+def _list(kept: Mapping[str, _Kept]) -> bytes:
+    return json.dumps({name: [msgspec.to_builtins(one.known), one.pieces.hex()] for name, one in kept.items()}).encode()
 
 
 def _names(stored: _Stored) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""One partition of a Kafka topic, from its beginning to the end that it had when it was asked for."""
+"""One partition of a Kafka topic, from its beginning, or an offset, to the end that it had when it was asked for."""
 
 import time
 from collections.abc import Iterator
@@ -27,10 +27,14 @@ class StateReader:
         """How many the topic has; 0 if it is not there."""
         return len(self._consumer.partitions_for_topic(topic) or ())
 
-    def records(self, topic: str, number: int) -> Iterator[Any]:
+    def records(self, topic: str, number: int, begin: int | None = None) -> Iterator[Any]:
+        """begin: the offset of the first record; None: the beginning."""
         where = TopicPartition(topic, number)
         self._consumer.assign([where])
-        self._consumer.seek_to_beginning(where)
+        if begin is None:
+            self._consumer.seek_to_beginning(where)
+        else:
+            self._consumer.seek(where, begin)
         end = self._consumer.end_offsets([where], timeout_ms=ASK_MS)[where]
         heard = time.monotonic()
         while self._position(where) < end:  # compaction leaves gaps, so no record's offset tells
@@ -45,8 +49,8 @@ class StateReader:
 
 
 @contextmanager
-def state_reader(settings: KafkaSettings) -> Iterator[StateReader]:
-    """A consumer of its own, outside any group, closed at the end.
+def state_reader(settings: KafkaSettings, *, fetch_bytes: int = FETCH_BYTES) -> Iterator[StateReader]:
+    """A consumer of its own, outside any group, closed at the end. fetch_bytes: that it asks for at once.
 
     The one that is a member must not be polled meanwhile: it would deliver other partitions' records.
     """
@@ -56,7 +60,7 @@ def state_reader(settings: KafkaSettings) -> Iterator[StateReader]:
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        max_partition_fetch_bytes=FETCH_BYTES,
+        max_partition_fetch_bytes=fetch_bytes,
         max_poll_records=5_000,
         allow_auto_create_topics=False,
     )

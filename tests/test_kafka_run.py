@@ -86,7 +86,13 @@ def run(tmp_path: Path) -> Iterator[Callable[[Setting], Process]]:
 
 
 def write_config(
-    kafka: KafkaSettings, folder: Path, *, instance: str = "tocsin-0", every: str = "10ms", **changes: Any
+    kafka: KafkaSettings,
+    folder: Path,
+    *,
+    instance: str = "tocsin-0",
+    every: str = "10ms",
+    snapshot: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> Setting:
     """State is in Kafka, as is the default; nothing is shared with a config in another folder but the cluster."""
     listen = f"127.0.0.1:{free_ports(1)[0]}"
@@ -104,7 +110,7 @@ def write_config(
             "producer": {"verdicts": kafka.producer.verdicts, "incidents": kafka.producer.incidents},
             **changes,
         },
-        "snapshot": {"every": every, "share": 1.0},
+        "snapshot": {"every": every, "share": 1.0, **(snapshot or {})},
         "autoencoder": {"enabled": False},
         "http": {"listen": listen},
     }
@@ -207,7 +213,7 @@ def assert_like_the_replay(setting: Setting, replay: Replay, ends: Sequence[int]
         snapshot = store.load(f"{setting.topic}-{number}")
         assert snapshot is not None
         assert snapshot.position == end
-        mine |= snapshot.systems
+        mine |= snapshot.systems | store.fetch(f"{setting.topic}-{number}", tuple(snapshot.evicted))
     store.close()
     assert store.passed_over.keys() <= {"outdated"}  # what the paused one may have written when it woke
     assert mine.keys() == replay.state.keys()
@@ -317,6 +323,33 @@ def test_state_moves_with_its_partitions_between_workers_that_share_no_disk(crea
     paused.wait_until_ready()
     assert [first.stop(), paused.stop()] == [0, 0]
     assert_like_the_replay(settings[0], replay, [ROWS] * len(FLEET))
+
+
+def test_systems_leave_memory_and_come_back_whoever_is_killed(create_topics, run, tmp_path):
+    """Four systems in turn, of which one may be in memory; killed twice, and handed over at the end."""
+    kafka, few = create_topics(1), {"max_systems_in_memory": 1}
+    setting = write_config(kafka, tmp_path, snapshot=few)
+    courses = [rows_of(FLEET)[name] for name in FLEET]
+    turns = [course[begin : begin + 75] for begin in range(0, ROWS, 75) for course in courses]
+    course = [message for turn in turns for message in turn]
+    replay = replay_of(course, tmp_path)
+    feed = Feed(setting, [course])
+    for _ in range(2):
+        process = run(setting)
+        process.wait_until_ready()
+        feed.write(800)
+        wait_for_rows(process, 500)
+        process.kill()
+    last = run(setting)
+    last.wait_until_ready()
+    feed.write_all()
+    feed.close()
+    wait_for_commit(setting, len(course))
+    counts = last.metrics()
+    assert counts["tocsin_systems_evicted_total"] > 4 < counts["tocsin_systems_restored_total"]
+    assert counts["tocsin_systems"] == len(FLEET) > counts["tocsin_systems_in_memory"]
+    assert last.stop() == 0
+    assert_like_the_replay(setting, replay, [len(course)])
 
 
 def test_who_gives_up_a_partition_saves_it_and_the_next_owner_reads_nothing_twice(create_topics, run, tmp_path):

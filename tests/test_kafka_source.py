@@ -347,3 +347,16 @@ def follow(seen: dict[KafkaSource, list[str]], done: Callable[[], bool]) -> None
             mine[:] = [p for p in mine if p not in batch.revoked] + list(batch.assigned)
             for partition in batch.assigned:
                 source.start(partition, None)
+
+
+@pytest.mark.parametrize(("stamp", "is_known"), [("LogAppendTime", True), ("CreateTime", False)])
+def test_a_reading_tells_when_it_arrived_if_the_broker_says_so(kafka, sources, produce, create_topics, stamp, is_known):
+    create_topics(**{"message.timestamp.type": stamp})
+    began = time.time_ns()
+    produce(range(3))
+    (readings,) = read_until(sources(kafka), enough(3)).readings
+    if is_known:
+        assert readings.arrived is not None
+        assert ((readings.arrived >= began - 10**9) & (readings.arrived <= time.time_ns() + 10**9)).all()
+    else:
+        assert readings.arrived is None

@@ -108,7 +108,7 @@ def test_a_run_is_counted(registry, metrics, tmp_path):
         seen["tocsin_snapshot_duration_seconds_count"] == seen["tocsin_dependency_attempts_total{operation=snapshot}"]
     )
     assert seen["tocsin_lag_messages{partition=p}"] >= 0
-    assert (seen["tocsin_systems"], seen["tocsin_partitions"]) == (1, 1)
+    assert (seen["tocsin_systems"], seen["tocsin_systems_in_memory"], seen["tocsin_partitions"]) == (1, 1, 1)
     assert seen["tocsin_newest_row_timestamp_seconds"] == len(VALUES) - 1
     assert seen["tocsin_step_duration_seconds_count"] > 0
 

@@ -107,7 +107,7 @@ def test_another_version_is_refused(tmp_path):
     save(tmp_path, 1)
     (manifest,) = tmp_path.rglob("MANIFEST.json")
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "schema_version": 99}))
-    with pytest.raises(StateError, match="has schema version 99; this version of tocsin reads 1"):
+    with pytest.raises(StateError, match="has schema version 99; this version of tocsin reads up to 2"):
         position(tmp_path)
 
 

@@ -11,6 +11,7 @@ from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
 from stream.errors import StateError
+from stream.eviction import Evicted
 from stream.kafka_client import connect
 from stream.pipeline import SystemState
 from stream.settings import KafkaSettings, SnapshotSettings
@@ -126,6 +127,64 @@ def test_only_the_systems_that_changed_are_asked_for(stores, partition):
     assert_holds(stores(), partition, 3_000, 2)
 
 
+def fetched(store: TopicSnapshots, partition: str, name: str) -> dict[str, Any]:
+    state = store.fetch(partition, [name])[name]
+    return {"plain": state.plain, **{key: array.tobytes() for key, array in state.arrays.items()}}
+
+
+def wanted(rows: int) -> dict[str, Any]:
+    return {"plain": state(rows).plain, **{key: array.tobytes() for key, array in state(rows).arrays.items()}}
+
+
+def test_a_system_that_left_is_found_again_and_handed_over(stores, partition, kafka):
+    store = stores()
+    store.load(partition)
+    store.save(partition, 1, systems(3_000))
+    store.save(partition, 2, systems(3_000), changed=(), leaving={"ship": Evicted(17, True)})
+    for turn in range(3):  # and others move on
+        store.save(partition, 3 + turn, {"shop": state(3_030 + turn)}, changed={"shop"})
+    assert fetched(store, partition, "ship") == wanted(6_000)
+    second = stores()
+    found = second.load(partition)
+    assert (found.position, found.systems.keys(), found.evicted) == (5, {"shop"}, {"ship": Evicted(17, True)})
+    assert fetched(second, partition, "ship") == wanted(6_000)
+    second.save(partition, 6, {"shop": state(3_100)})
+    assert {key.split("/")[1] for key in live(kafka)} == {str(second._owned[partition].claim), "claim"}
+    assert fetched(second, partition, "ship") == wanted(6_000)
+    second.save(partition, 7, systems(3_200))  # it is back
+    found = stores().load(partition)
+    assert (found.systems.keys(), found.evicted) == ({"shop", "ship"}, {})
+
+
+def test_it_is_found_without_its_offset_and_told_where_a_piece_is_missing(stores, partition):
+    store = stores()
+    store.load(partition)
+    store.save(partition, 1, systems(3_000), leaving={"ship": Evicted(17)})
+    kept = store._owned[partition].kept["ship"]
+    assert kept.offset is not None
+    kept.offset = None
+    assert fetched(store, partition, "ship") == wanted(6_000)
+    kept.pieces = bytes(len(kept.pieces))
+    with pytest.raises(StateError, match="system ship: a piece is missing"):
+        store.fetch(partition, ["ship"])
+    assert store.passed_over["damaged"] == 1
+
+
+def test_a_former_owner_that_wakes_deletes_nothing_that_the_new_one_kept(stores, partition):
+    old = stores()
+    old.load(partition)
+    old.save(partition, 1, systems(3_000), leaving={"ship": Evicted(17)})
+    new = stores()
+    new.load(partition)
+    old.save(partition, 2, systems(3_300))  # it was paused, and does not know: ship is back there
+    assert fetched(new, partition, "ship") == wanted(6_000)
+    new.save(partition, 5, {"shop": state(3_500)})
+    old.save(partition, 3, systems(3_400))
+    last = stores()
+    assert last.load(partition).evicted == {"ship": Evicted(17)}
+    assert fetched(last, partition, "ship") == wanted(6_000)
+
+
 def test_a_new_owner_clears_away_the_old_one_with_its_first_save(stores, partition, kafka):
     for turn in range(3):
         store = stores()
@@ -203,7 +262,7 @@ def test_state_of_another_configuration_or_version_is_not_used(stores, partition
         stores("d", other_config="refuse").load(partition)
     key = manifest_key(kafka)
     write(kafka, key, json.dumps({**json.loads(live(kafka)[key]), "schema_version": 99}).encode())
-    with pytest.raises(StateError, match="has schema version 99; this version of tocsin reads 1"):
+    with pytest.raises(StateError, match="has schema version 99; this version of tocsin reads up to 2"):
         stores().load(partition)
 
 

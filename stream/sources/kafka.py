@@ -34,6 +34,7 @@ from kafka.errors import (
 
 from stream.decode import Decoder, Raw
 from stream.errors import DependencyError, FencedError, InputError
+from stream.event_time import NS_PER
 from stream.kafka_client import connect, milliseconds, warn_if_open
 from stream.settings import KafkaSettings, Settings
 from stream.sources.protocol import Batch, Readings, Reject
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 ASK_MS = 5_000  # for what the cluster answers at once, or not at all
 LAG_EVERY_S = 1.0
 CLOSE_MS = 5_000
+BROKERS_TIME = 1  # timestamp type of a topic with message.timestamp.type=LogAppendTime
 
 
 def build(settings: Settings) -> "KafkaSource":
@@ -89,7 +91,7 @@ class KafkaSource:
             name = name_of(partition)
             if name not in self._started:  # start() seeks, so they come again
                 continue
-            good, bad = self._decoder.decode(name, (Raw(m.offset, m.key, m.value or b"") for m in messages))
+            good, bad = self._decoder.decode(name, (_raw(message) for message in messages))
             readings += good
             rejects += bad
             positions[name] = messages[-1].offset + 1
@@ -294,6 +296,12 @@ class KafkaSource:
             f"another process joined group {group} with instance id {self._instance}; "
             "each process needs its own (kafka.consumer.instance_id)"
         )
+
+
+def _raw(message: Any) -> Raw:
+    """With when it arrived, if the topic has the broker stamp it: a producer's stamp says nothing about its clock."""
+    arrived = message.timestamp * NS_PER["ms"] if message.timestamp_type == BROKERS_TIME else None
+    return Raw(message.offset, message.key, message.value or b"", arrived)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """What every source is: it gives batches of decoded readings, each with the position after it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from detectors.block import FloatArray, IntArray
@@ -14,6 +14,7 @@ class Readings:
     partition: where they came from; a system's state belongs to its partition and moves with it.
     times: (T,) event time, ns.  values: (T, N), NaN = not there.  offsets: (T,) position of each in its partition.
     complete: True if each is a whole row of its system (wide message, CSV line); False for a part (long message).
+    arrived: (T,) when each arrived where we read it, ns, by a clock that is not its producer's; None: nobody knows.
     """
 
     system: str
@@ -23,6 +24,7 @@ class Readings:
     values: FloatArray
     offsets: IntArray
     complete: bool = True
+    arrived: IntArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,15 @@ class Batch:
     assigned: tuple[str, ...] = ()
     revoked: tuple[str, ...] = ()
     end: bool = False
+
+    def only(self, partitions: Collection[str]) -> "Batch":
+        """What it has of some partitions."""
+        return replace(
+            self,
+            readings=[readings for readings in self.readings if readings.partition in partitions],
+            rejects=[reject for reject in self.rejects if reject.partition in partitions],
+            positions={name: offset for name, offset in self.positions.items() if name in partitions},
+        )
 
 
 @runtime_checkable

@@ -3,13 +3,16 @@
     python tests/bench/state_cost.py --systems 10 --variables 38 --rows 5000 --between 30
 
 Systems that have seen so many rows are saved to a real broker, then again after each `between` more (30: half a minute
-of one row a second), and restored as by another host. The first snapshot is that of a new owner, who writes all.
+of one row a second), and restored as by another host. The first snapshot is that of a new owner, who writes all. Then
+each system leaves memory, and comes back, alone; on a local directory, too.
 """
 
 import argparse
 import os
 import platform
+import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -26,6 +29,8 @@ from stream.config import Config  # noqa: E402
 from stream.log_lines import set_up  # noqa: E402
 from stream.pipeline import Pipeline  # noqa: E402
 from stream.settings import KafkaSettings, SnapshotSettings  # noqa: E402
+from stream.snapshot import Snapshots  # noqa: E402
+from stream.snapshot_store import SnapshotStore  # noqa: E402
 from stream.snapshot_topic import TopicSnapshots  # noqa: E402
 from stream.sources.protocol import Readings  # noqa: E402
 from stream.state_reader import state_reader  # noqa: E402
@@ -92,8 +97,29 @@ def measure(fleet: Fleet, kafka: KafkaSettings, given: argparse.Namespace) -> No
     with state_reader(kafka) as reader:
         size = sum(len(r.value or b"") + len(r.key) for r in reader.records(topics.state_topic(kafka), 0))
     print(f"restored {len(restored.systems) if restored else 0} systems from {size / 1e6:.1f} MB in {seconds:.2f} s")
+    come_and_go(second, fleet, "the topic")
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Snapshots(SnapshotSettings(directory=folder), config_hash="bench")
+        directory.save(PARTITION, fleet.rows, fleet.pipeline.state(PARTITION))
+        come_and_go(directory, fleet, "a directory")
     for store in (first, second):
         store.close()
+
+
+def come_and_go(store: SnapshotStore, fleet: Fleet, where: str) -> None:
+    """Evict each system with a snapshot of its own, beside one that writes nothing new, and restore it."""
+    pipeline, out, back = fleet.pipeline, [], []
+    for name in list(pipeline.state(PARTITION)):
+        leaving = pipeline.evictable(PARTITION, [name])
+        began = time.perf_counter()
+        store.save(PARTITION, fleet.rows, pipeline.state(PARTITION), (), leaving)
+        pipeline.evict(PARTITION, leaving)
+        out.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        pipeline.restore(PARTITION, store.fetch(PARTITION, [name]))
+        back.append(time.perf_counter() - began)
+    evicting, restoring = (1e3 * statistics.median(seconds) for seconds in (out, back))
+    print(f"{where}: a system is evicted in {evicting:.0f} ms, with the snapshot, and back in {restoring:.0f} ms")
 
 
 def save(store: TopicSnapshots, fleet: Fleet, systems: int, what: str) -> float:
