@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
-.PHONY: demo test check unit kafka bench lock clean
+.PHONY: demo test check unit kafka bench memory lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)                ## replay the recorded fault and name its cause
@@ -25,6 +25,9 @@ kafka: $(READY)               ## a real broker, the demo recording through it, f
 
 bench: $(READY)               ## what a row costs, beside river
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/speed.py
+
+memory: $(READY)              ## resident memory over a million rows: ten minutes or more
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/memory.py
 
 lock: $(READY)                ## after a change of dependencies in pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
