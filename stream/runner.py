@@ -174,8 +174,10 @@ class Runner:
         for change in outcome.clocks:
             off = f"{change.off_s:+.0f}"
             extra = {"what": f"{change.system}/{change.entity}", "clock": change.direction, "off_s": off}
-            level = logging.INFO if change.direction == "right" else logging.WARNING
-            log.log(level, "a producer's clock, or delivery", extra=extra)
+            if change.direction == "right":
+                log.info("a producer's clock is right again", extra=extra)
+            else:
+                log.warning("a producer's clock is wrong, or it delivers late", extra=extra)
         jump = self._now.jump_s
         if self._is_live and abs(jump - self._jump_s) > JUMP_S:
             self._jump_s = jump
