@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from reference_causes import slow_descend
 
 from detectors.causes.graph import CausalGraph
-from detectors.causes.learning import _descend, _on_cycles, learn, moments
+from detectors.causes.learning import _descend, _free, _on_cycles, learn, moments
 from detectors.causes.settings import LearningSettings
 
 NAMES = ["a.x", "b.x", "c.x", "d.x"]
@@ -38,6 +39,18 @@ def test_the_part_within_a_row_has_no_cycle(seed: int) -> None:
     now = np.zeros((8, 8), dtype=bool)
     now[graph.causes[graph.lags == 0], graph.effects[graph.lags == 0]] = True
     assert not _on_cycles(now).any()
+
+
+@pytest.mark.parametrize("lags", [1, 3])
+def test_the_descent_equals_a_plain_one_bit_for_bit(lags: int) -> None:
+    rng = np.random.default_rng(lags)
+    correlation = moments(rng.normal(size=(300, 9)) @ rng.normal(size=(9, 9)), lags).correlation()
+    known = CausalGraph.from_pairs([("v1", "v2"), ("v2", "v5")], [f"v{i}" for i in range(9)]).adjacency()
+    start = 0.2 * rng.normal(size=(9 * (lags + 1), 9))
+    settings = LearningSettings(lags=lags)
+    penalty = settings.sparsity * ~np.tile(known, (lags + 1, 1))
+    slow = slow_descend(correlation, start, _free(known, lags + 1), penalty, settings.iterations)
+    np.testing.assert_array_equal(_descend(correlation, start, known, settings), slow)
 
 
 def test_a_given_relation_stays_given_and_is_never_reversed() -> None:

@@ -131,6 +131,25 @@ def deviation_of(reading: float, center: float, scale: float, frozen: bool) -> f
     return FROZEN_JUMP * np.sign(offset) if abs(offset) > 1e-12 * abs(center) else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class PlainScale:
+    """Mean and standard deviation (D,) as anybody would take them."""
+
+    mean: FloatArray
+    scale: FloatArray
+
+
+def fit_plain_scale(rows: FloatArray) -> PlainScale:
+    """The mean and deviation of rows (N, D), NaN = missing. A constant column gets a thousandth of its level for a
+    scale, so that it is not lost."""
+    present = np.isfinite(rows)
+    count = np.maximum(present.sum(axis=0), 1)
+    mean = np.where(present, rows, 0.0).sum(axis=0) / count
+    scale = np.sqrt(np.where(present, (rows - mean) ** 2, 0.0).sum(axis=0) / count)
+    least = np.where(mean == 0.0, 1.0, np.abs(mean)) * 1e-3
+    return PlainScale(mean, np.where(scale > 1e-9 * least, scale, least))
+
+
 def strength(z: FloatArray) -> FloatArray:
     """(D,) one size for deviations (T, D): sqrt(max * mean) of |z|, between a spike and a lasting shift."""
     size = np.abs(z)

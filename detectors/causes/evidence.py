@@ -6,10 +6,18 @@ import numpy as np
 
 from detectors.block import BoolArray, FloatArray, IntArray
 from detectors.causes.conditional import Conditional, fit_conditional, residuals
-from detectors.causes.deviation import Baseline, first_row, fit_baseline, standardise, strength
+from detectors.causes.deviation import (
+    Baseline,
+    PlainScale,
+    first_row,
+    fit_baseline,
+    fit_plain_scale,
+    standardise,
+    strength,
+)
 from detectors.causes.mechanism import LAGS
 from detectors.causes.settings import EvidenceSettings
-from detectors.causes.shares import share_shift
+from detectors.causes.shares import of_few_levels, share_shift
 
 ONSET_SIZE = 3.0  # |z| at which a variable has visibly begun to move
 CONDITIONAL_WEIGHT = 0.25
@@ -54,14 +62,17 @@ class Evidence:
 class Quiet:
     """What the rows before a change tell, for as many looks at the rows after it as there will be.
 
-    before: (N, D) deviations of the quiet rows themselves.  halves: the scales of their earlier and of their later
-    half alone, for a second look: an answer that hangs on one of them is not sure.
+    before: (N, D) deviations of the quiet rows themselves.  few_levels: the readings of the columns of few levels, by
+    number.  halves: the scales of their earlier and of their later half alone, for a second look: an answer that hangs
+    on one of them is not sure.  plain: the scale of the plain ranking, which every other is compared with.
     """
 
     baseline: Baseline
     model: Conditional
     before: FloatArray
+    few_levels: dict[int, FloatArray]
     halves: tuple[Baseline, Baseline]
+    plain: PlainScale
 
 
 def know_quiet(before: FloatArray, groups: IntArray, settings: EvidenceSettings) -> Quiet:
@@ -72,7 +83,8 @@ def know_quiet(before: FloatArray, groups: IntArray, settings: EvidenceSettings)
     earlier, later = (
         fit_baseline(h, groups, peer_floor=settings.peer_floor) for h in (before[:middle], before[middle:])
     )
-    return Quiet(baseline, fit_conditional(deviations, ridge=settings.ridge), deviations, (earlier, later))
+    model = fit_conditional(deviations, ridge=settings.ridge)
+    return Quiet(baseline, model, deviations, of_few_levels(before), (earlier, later), fit_plain_scale(before))
 
 
 def gather(window: Window, quiet: Quiet) -> Evidence:
@@ -82,7 +94,7 @@ def gather(window: Window, quiet: Quiet) -> Evidence:
     ahead = between[-1] if len(between) else quiet.before[-1]
     deviation = strength(after)
     conditional = strength(residuals(after, ahead, quiet.model))
-    shares = share_shift(window.before, window.after)
+    shares = share_shift(quiet.few_levels, window.after)
     return Evidence(
         deviation=deviation,
         conditional=conditional,

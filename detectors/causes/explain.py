@@ -57,7 +57,7 @@ def explain(
         time=int(times[split + len(window.after) - 1]),
         revision=0,
         causes=ranked(found, variables),
-        baseline_causes=plain_ranking(window.before, window.after, variables),
+        baseline_causes=plain_ranking(quiet.plain, window.after, variables),
         edges=learned.graph.edges(),
         converged=True,
         ended=True,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numba import njit
 
 from detectors.block import BoolArray, FloatArray
 from detectors.causes.graph import CausalGraph
@@ -107,18 +108,50 @@ def _descend(correlation: FloatArray, start: FloatArray, known: BoolArray, setti
     count = start.shape[1]
     free = _free(known, len(start) // count)
     penalty = settings.sparsity * ~np.tile(known, (len(start) // count, 1))
-    weights, mean, square = start * free, np.zeros_like(start), np.zeros_like(start)
+    weights = start * free
+    averages = np.zeros((2, *start.shape))
+    wanted, one = np.ascontiguousarray(correlation[:, :count]), np.eye(count)
     steps = max(1, settings.iterations // len(STAGES))
     for stage in STAGES:
         for step in range(1, steps + 1):
-            slope = stage * (correlation @ weights - correlation[:, :count])
-            slope[:count] += _acyclicity_slope(weights[:count])
-            mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope**2
-            rate = RATE / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
-            moved = weights - rate * mean / (1 - 0.9**step)
-            weights = np.sign(moved) * np.maximum(0.0, np.abs(moved) - rate * stage * penalty) * free
+            inverse = np.linalg.inv(one - weights[:count] ** 2)
+            unbias = (1 - 0.9**step, 1 - 0.99**step)
+            _move(correlation @ weights, wanted, inverse, stage, unbias, (penalty, free), averages, weights)
             weights[:count] = _inside(weights[:count])
     return weights
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _move(
+    product: FloatArray,
+    wanted: FloatArray,
+    inverse: FloatArray,
+    stage: float,
+    unbias: tuple[float, float],
+    limits: tuple[FloatArray, BoolArray],
+    averages: FloatArray,
+    weights: FloatArray,
+) -> None:
+    """One step of Adam on the weights (N, D), in place, and the shrinking after it.
+
+    The slope is that of the loss, product - wanted with product = correlation @ weights, and within a row that of
+    -log det(I - W o W): 2 W o (I - W o W)^-T, zero exactly where no cycle passes; inverse (D, D) is of I - W o W.
+    averages: (2, N, D) of the slope and of its square. limits: penalty and free, both (N, D).
+    """
+    penalty, free = limits
+    mean, square = averages[0], averages[1]
+    size = weights.shape[1]
+    for i in range(weights.shape[0]):
+        for j in range(size):
+            slope = stage * (product[i, j] - wanted[i, j])
+            if i < size:
+                slope += 2 * weights[i, j] * inverse[j, i]
+            mean[i, j] = 0.9 * mean[i, j] + 0.1 * slope
+            square[i, j] = 0.99 * square[i, j] + 0.01 * (slope * slope)
+            rate = RATE / (np.sqrt(square[i, j] / unbias[1]) + 1e-8)
+            moved = weights[i, j] - rate * mean[i, j] / unbias[0]
+            size_left = max(0.0, abs(moved) - rate * stage * penalty[i, j])
+            weights[i, j] = np.sign(moved) * size_left * free[i, j]
 
 
 def _free(known: BoolArray, blocks: int) -> BoolArray:
@@ -126,13 +159,6 @@ def _free(known: BoolArray, blocks: int) -> BoolArray:
     free = np.ones((blocks * len(known), len(known)), dtype=np.bool_)
     free[: len(known)] = ~np.eye(len(known), dtype=np.bool_) & ~(known.T & ~known)
     return free
-
-
-def _acyclicity_slope(within: FloatArray) -> FloatArray:
-    """Gradient of -log det(I - W o W): 2 W o (I - W o W)^-T, zero exactly where no cycle passes."""
-    inverse = np.linalg.inv(np.eye(len(within)) - within**2)
-    slope = 2 * within * inverse.T
-    return np.asarray(slope)
 
 
 def _inside(within: FloatArray) -> FloatArray:

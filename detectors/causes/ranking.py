@@ -7,6 +7,7 @@ import numpy as np
 
 from detectors.block import BoolArray, FloatArray
 from detectors.causes.blame import absorbed_blame, pass_to_broken
+from detectors.causes.deviation import PlainScale
 from detectors.causes.evidence import Evidence
 from detectors.causes.graph import entity_of
 from detectors.causes.mechanism import broken_mechanisms
@@ -50,29 +51,17 @@ def ranked(found: Suspects, variables: Sequence[str]) -> tuple[Cause, ...]:
     """The variables as causes, best first, at most 50; an entity stands where its best variable does."""
     order = np.argsort(-found.scores, kind="stable")[:LONGEST_LIST]
     total = float(found.scores.sum()) or 1.0
+    scores = found.scores[order].tolist()
+    parts = zip(*(part[order].tolist() for part in found.parts.values()), strict=True)
     return tuple(
-        Cause(
-            entity_of(variables[i]),
-            variables[i],
-            float(found.scores[i]),
-            float(found.scores[i]) / total,
-            {name: float(part[i]) for name, part in found.parts.items()},
-        )
-        for i in order
+        Cause(entity_of(variables[i]), variables[i], score, score / total, dict(zip(found.parts, part, strict=True)))
+        for i, score, part in zip(order.tolist(), scores, parts, strict=True)
     )
 
 
-def plain_ranking(before: FloatArray, after: FloatArray, variables: Sequence[str]) -> tuple[Cause, ...]:
-    """The baseline every ranking is compared with: the largest |z| after the change, by mean and standard deviation.
-
-    A constant column gets a thousandth of its level for a scale, so that it is not lost.
-    """
-    present = np.isfinite(before)
-    count = np.maximum(present.sum(axis=0), 1)
-    mean = np.where(present, before, 0.0).sum(axis=0) / count
-    scale = np.sqrt(np.where(present, (before - mean) ** 2, 0.0).sum(axis=0) / count)
-    least = np.where(mean == 0.0, 1.0, np.abs(mean)) * 1e-3
-    size = np.abs(after - mean) / np.where(scale > 1e-9 * least, scale, least)
+def plain_ranking(plain: PlainScale, after: FloatArray, variables: Sequence[str]) -> tuple[Cause, ...]:
+    """The baseline every ranking is compared with: the largest |z| after the change, by mean and standard deviation."""
+    size = np.abs(after - plain.mean) / plain.scale
     z = np.where(np.isfinite(after), size, 0.0).max(axis=0)
     return ranked(Suspects(z, {"deviation": z}), variables)
 

@@ -67,7 +67,7 @@ class Reviser:
             time=time,
             revision=episode.revision - 1,
             causes=causes,
-            baseline_causes=plain_ranking(episode.before, episode.after, self._variables),
+            baseline_causes=plain_ranking(quiet.plain, episode.after, self._variables),
             edges=self._learned.graph.edges(),
             converged=converged,
             ended=ended,

@@ -4,6 +4,8 @@ A discrete state (0..5, a mode, a step of a program) may keep its mean and its r
 chi-square of the level shares sees that; what the baseline itself does between its halves is taken off.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from detectors.block import FloatArray
@@ -13,12 +15,25 @@ KNOWN = 0.9  # of the new readings must be on levels seen before, else the level
 DRIFT = 2.0  # times the baseline's own drift is taken off
 
 
-def share_shift(before: FloatArray, after: FloatArray) -> FloatArray:
-    """(D,) size of the shift of level shares from before (N, D) to after (T, D); 0 for columns it does not concern.
+def of_few_levels(before: FloatArray) -> dict[int, FloatArray]:
+    """The columns of before (N, D) that have 3 to 8 levels, by number, with the readings that are there. O(N D)."""
+    columns = ((j, _finite(column)) for j, column in enumerate(before.T))
+    return {j: column for j, column in columns if _has_few_levels(column)}
 
-    The square root of the excess chi-square, so that it compares with a |z|. O((N + T) D).
+
+def share_shift(before: Mapping[int, FloatArray], after: FloatArray) -> FloatArray:
+    """(D,) size of the shift of level shares from those columns to after (T, D); 0 for columns it does not concern.
+
+    The square root of the excess chi-square, so that it compares with a |z|. O(N + T) a column of few levels.
     """
-    return np.array([_shift(_finite(b), _finite(a)) for b, a in zip(before.T, after.T, strict=True)])
+    shifts = np.zeros(after.shape[1])
+    for j, column in before.items():
+        shifts[j] = _shift(column, _finite(after[:, j]))
+    return shifts
+
+
+def _has_few_levels(column: FloatArray) -> bool:
+    return len(set(column[: 4 * MOST].tolist())) <= MOST and FEWEST <= len(np.unique(column)) <= MOST
 
 
 def _finite(column: FloatArray) -> FloatArray:
@@ -26,10 +41,8 @@ def _finite(column: FloatArray) -> FloatArray:
 
 
 def _shift(before: FloatArray, after: FloatArray) -> float:
-    if len(np.unique(before[: 4 * MOST])) > MOST or not len(after):
-        return 0.0
     known = np.unique(before)
-    if not FEWEST <= len(known) <= MOST or np.isin(after, known).mean() < KNOWN:
+    if not len(after) or np.isin(after, known).mean() < KNOWN:
         return 0.0
     levels = np.unique(np.concatenate([known, after]))
     shares = (_counts(before, levels) + 0.5) / (len(before) + 0.5 * len(levels))
