@@ -7,60 +7,23 @@ What a disturbed run found and learned is compared with an undisturbed replay of
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from broker import PASSWORD, USER, Broker, free_ports
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from comparison import Replay, differences, replay_of
 from keeper import Keeper
 from process import Process
+from stage import ROWS, WAIT_S, Feed, Setting, all_of, rows_of, wait_for_commit, wait_for_rows, write_config
 
 from stream import topics
-from stream.assembly import make_pipeline
-from stream.config import Config, load
-from stream.decode import encode_row
-from stream.kafka_client import connect
-from stream.pipeline import SystemState
-from stream.runner import Runner
-from stream.settings import FileSettings, KafkaSettings, SnapshotSettings
-from stream.sinks.discard import Discard
-from stream.sinks.jsonlines import JsonLines
-from stream.snapshot import Snapshots
-from stream.snapshot_topic import TopicSnapshots
-from stream.sources.file import FileSource
-from stream.state_reader import state_reader
+from stream.settings import KafkaSettings
 
 pytestmark = pytest.mark.kafka
-WAIT_S = 60.0
-ROWS, SYSTEMS, VARIABLES = 600, ("ship", "shop"), ("a.x", "a.y", "b.x", "b.y")
+SYSTEMS = ("ship", "shop")
 FLEET = ("ship", "shop", "mill", "pump")  # each on a partition of its own
 BAD = (b"\xff\xfe no JSON", b'{"system": "shop"}', b'{"system": "shop", "ts": 1, "values": {"a.x": "text"}}', b"[1, 2]")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One test's config file and what it says."""
-
-    path: Path
-    config: Config
-    listen: str
-
-    @property
-    def topic(self) -> str:
-        return self.config.kafka.consumer.topics[0]
-
-
-@dataclass(frozen=True)
-class Replay:
-    """What an undisturbed run finds and learns."""
-
-    findings: list[dict[str, Any]]
-    state: dict[str, SystemState]
-    config_hash: str
 
 
 @pytest.fixture
@@ -85,54 +48,6 @@ def run(tmp_path: Path) -> Iterator[Callable[[Setting], Process]]:
     keeper.close()
 
 
-def write_config(
-    kafka: KafkaSettings,
-    folder: Path,
-    *,
-    instance: str = "tocsin-0",
-    every: str = "10ms",
-    snapshot: dict[str, Any] | None = None,
-    **changes: Any,
-) -> Setting:
-    """State is in Kafka, as is the default; nothing is shared with a config in another folder but the cluster."""
-    listen = f"127.0.0.1:{free_ports(1)[0]}"
-    document = {
-        "kafka": {
-            "bootstrap_servers": list(kafka.bootstrap_servers),
-            "connect_timeout": "5s",
-            "consumer": {
-                "topics": list(kafka.consumer.topics),
-                "group": kafka.consumer.group,
-                "instance_id": instance,
-                "session_timeout": "6s",
-                "max_poll_records": 20,  # so that a kill finds it between many snapshots
-            },
-            "producer": {"verdicts": kafka.producer.verdicts, "incidents": kafka.producer.incidents},
-            **changes,
-        },
-        "snapshot": {"every": every, "share": 1.0, **(snapshot or {})},
-        "autoencoder": {"enabled": False},
-        "http": {"listen": listen},
-    }
-    path = folder / "tocsin.yml"
-    path.write_text(json.dumps(document))  # JSON is YAML
-    return Setting(path, load(str(path)), listen)
-
-
-def rows_of(systems: Sequence[str]) -> dict[str, list[bytes]]:
-    """The messages of each, disturbed where the kills come and later."""
-    rng = np.random.default_rng(7)
-    values = {system: rng.normal(0, 1, (ROWS, len(VARIABLES))).cumsum(axis=0) * 0.02 + 10 for system in systems}
-    for rows in values.values():
-        rows[:] += rng.normal(0, 0.1, rows.shape)
-        for begin, size in ((150, 8), (300, 16), (480, 24)):
-            rows[begin : begin + 4, :2] += size
-    return {
-        system: [encode_row(system, (1_700_000_000 + row) * 10**9, VARIABLES, rows[row]) for row in range(ROWS)]
-        for system, rows in values.items()
-    }
-
-
 def messages() -> list[bytes]:
     """Rows of two systems in turn, and a few bad messages among them."""
     found = [message for pair in zip(*rows_of(SYSTEMS).values(), strict=True) for message in pair]
@@ -141,106 +56,10 @@ def messages() -> list[bytes]:
     return found
 
 
-class Feed:
-    """Writes messages to partitions of the input topic, some at a time."""
-
-    def __init__(self, setting: Setting, partitions: Sequence[list[bytes]]) -> None:
-        self._topic = setting.topic
-        self._producer = connect(KafkaProducer, setting.config.kafka)
-        self._left = [list(messages) for messages in partitions]
-        self.written = 0  # of each partition
-
-    def write(self, count: int) -> None:
-        """The next so many messages of each partition."""
-        for partition, left in enumerate(self._left):
-            for message in left[:count]:
-                self._producer.send(self._topic, message, b"key", partition=partition)
-            del left[:count]
-        self._producer.flush(timeout=WAIT_S)
-        self.written += count
-
-    def write_all(self) -> None:
-        self.write(max(map(len, self._left)))
-
-    def close(self) -> None:
-        self._producer.close(timeout=1)
-
-
-def all_of(setting: Setting, topic: str) -> list[Any]:
-    """Every record of a topic."""
-    with state_reader(setting.config.kafka) as reader:
-        numbers = range(reader.partitions(topic))
-        return [record for number in numbers for record in reader.records(topic, number)]
-
-
-def findings(setting: Setting) -> list[dict[str, Any]]:
-    producer = setting.config.kafka.producer
-    return [json.loads(r.value) for topic in (producer.verdicts, producer.incidents) for r in all_of(setting, topic)]
-
-
-def told(documents: list[dict[str, Any]]) -> set[str]:
-    """What was found, free of repeats and of what a live run adds: the clock, and where it was read."""
-    private = ("observed_at", "source")
-    return {json.dumps({k: v for k, v in d.items() if k not in private}, sort_keys=True) for d in documents}
-
-
 @pytest.fixture(scope="module")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
     """The same messages from a file, undisturbed. It compiles the kernels, too, before a process is waited for."""
     return replay_of(messages(), tmp_path_factory.mktemp("replay"))
-
-
-def replay_of(input_messages: list[bytes], folder: Path) -> Replay:
-    (folder / "input.jsonl").write_bytes(b"\n".join(input_messages) + b"\n")
-    pipeline, decides = make_pipeline(Config())
-    snapshots = Snapshots(SnapshotSettings(directory=str(folder / "state")), config_hash=decides)
-    source = FileSource(FileSettings(path=str(folder / "input.jsonl"), time_unit="iso"))
-    Runner(source, pipeline, [JsonLines(str(folder / "found.jsonl"))], Discard(), snapshots=snapshots).run()
-    state = snapshots.load("input.jsonl")
-    assert state is not None
-    assert state.position == len(input_messages)
-    found = [json.loads(line) for line in (folder / "found.jsonl").read_text().splitlines()]
-    return Replay(found, state.systems, decides)
-
-
-def assert_like_the_replay(setting: Setting, replay: Replay, ends: Sequence[int]) -> None:
-    """Every finding is there, and the state is that of each row learned once. ends: of each partition."""
-    assert {finding["kind"] for finding in replay.findings} >= {"verdict", "trigger", "incident"}
-    assert told(findings(setting)) == told(replay.findings)
-    store = TopicSnapshots(setting.config.kafka, setting.config.snapshot, config_hash=replay.config_hash)
-    mine: dict[str, SystemState] = {}
-    for number, end in enumerate(ends):
-        snapshot = store.load(f"{setting.topic}-{number}")
-        assert snapshot is not None
-        assert snapshot.position == end
-        mine |= snapshot.systems | store.fetch(f"{setting.topic}-{number}", tuple(snapshot.evicted))
-    store.close()
-    assert store.passed_over.keys() <= {"outdated"}  # what the paused one may have written when it woke
-    assert mine.keys() == replay.state.keys()
-    for name, wanted in replay.state.items():
-        assert mine[name].plain == wanted.plain
-        assert mine[name].arrays.keys() == wanted.arrays.keys()
-        arrays = mine[name].arrays
-        assert not [part for part in wanted.arrays if arrays[part].tobytes() != wanted.arrays[part].tobytes()]
-
-
-def wait_for_rows(process: Process, count: int) -> None:
-    """Until the process has learned so many rows since its start."""
-    deadline = time.monotonic() + WAIT_S
-    while (rows := process.metrics().get("tocsin_rows_total", 0.0)) < count:
-        assert process.is_running(), "tocsin run ended"
-        assert time.monotonic() < deadline, f"{rows} rows"
-        time.sleep(0.02)
-
-
-def wait_for_commit(setting: Setting, count: int, *, partitions: int = 1) -> None:
-    """Until so many messages of each partition are done with, for good."""
-    consumer: Any = connect(KafkaConsumer, setting.config.kafka, group_id=setting.config.kafka.consumer.group)
-    where, deadline = [TopicPartition(setting.topic, n) for n in range(partitions)], time.monotonic() + WAIT_S
-    while {*(offsets := [consumer.committed(partition) for partition in where])} != {count}:
-        assert time.monotonic() < deadline, f"committed {offsets}"
-        time.sleep(0.05)
-    consumer.close(autocommit=False)
 
 
 def test_kills_at_random_moments_lose_no_finding_and_learn_each_row_once(setting, run, replay):
@@ -259,7 +78,7 @@ def test_kills_at_random_moments_lose_no_finding_and_learn_each_row_once(setting
     feed.close()
     wait_for_commit(setting, len(messages()))
     assert last.stop() == 0
-    assert_like_the_replay(setting, replay, [len(messages())])
+    assert differences(setting, replay, [len(messages())]) == []
     kept = all_of(setting, topics.dead_letter_topics(setting.config.kafka)[setting.topic])
     assert {(record.key, record.value) for record in kept} == {(b"key", bad) for bad in BAD}
 
@@ -281,7 +100,7 @@ def test_reloads_in_mid_stream_lose_nothing_and_wrong_configs_change_nothing(set
     feed.close()
     wait_for_commit(setting, len(messages()))
     assert process.stop() == 0
-    assert_like_the_replay(setting, replay, [len(messages())])
+    assert differences(setting, replay, [len(messages())]) == []
 
 
 def wait_until(process: Process, is_so: Callable[[dict[str, float]], bool]) -> None:
@@ -315,14 +134,14 @@ def test_state_moves_with_its_partitions_between_workers_that_share_no_disk(crea
     wait_for_rows(paused, 20)
     paused.pause()
     feed.write(130)
-    wait_for_commit(settings[0], feed.written, partitions=len(FLEET))
+    wait_for_commit(settings[0], [feed.written] * len(FLEET))
     paused.go_on()
     feed.write_all()
     feed.close()
-    wait_for_commit(settings[0], ROWS, partitions=len(FLEET))
+    wait_for_commit(settings[0], [ROWS] * len(FLEET))
     paused.wait_until_ready()
     assert [first.stop(), paused.stop()] == [0, 0]
-    assert_like_the_replay(settings[0], replay, [ROWS] * len(FLEET))
+    assert differences(settings[0], replay, [ROWS] * len(FLEET)) == []
 
 
 def test_systems_leave_memory_and_come_back_whoever_is_killed(create_topics, run, tmp_path):
@@ -349,7 +168,7 @@ def test_systems_leave_memory_and_come_back_whoever_is_killed(create_topics, run
     assert counts["tocsin_systems_evicted_total"] > 4 < counts["tocsin_systems_restored_total"]
     assert counts["tocsin_systems"] == len(FLEET) > counts["tocsin_systems_in_memory"]
     assert last.stop() == 0
-    assert_like_the_replay(setting, replay, [len(course)])
+    assert differences(setting, replay, [len(course)]) == []
 
 
 def test_who_gives_up_a_partition_saves_it_and_the_next_owner_reads_nothing_twice(create_topics, run, tmp_path):
@@ -386,7 +205,7 @@ def test_a_broker_restart_is_told_in_few_words_and_costs_nothing(broker: Broker,
     feed.close()
     wait_for_commit(setting, len(messages()))
     assert process.stop() == 0
-    assert_like_the_replay(setting, replay, [len(messages())])
+    assert differences(setting, replay, [len(messages())]) == []
     assert log.count("Kafka client") <= 3
     assert "level=error" not in log
 
