@@ -110,6 +110,7 @@ class Metrics(Observer):
         self.snapshot_time = gauge("tocsin_snapshot_timestamp_seconds", "When the newest snapshot was written.")
         self.attempts = counter("tocsin_dependency_attempts", "Calls to what is outside.", ["operation"])
         self.failures = counter("tocsin_dependency_failures", "Calls to what is outside that failed.", ["operation"])
+        self.clock_jumps = counter("tocsin_clock_jumps", "Jumps of this machine's wall clock by over a minute.")
         for operation in OPERATIONS:
             self.attempts.labels(operation)
             self.failures.labels(operation)
@@ -168,6 +169,9 @@ class Metrics(Observer):
         self.snapshot_time.set(self._clock.now_ns() / 1e9)
         self.snapshot_written.inc(saved.written)
         self._sizes[partition] = saved.bytes
+
+    def on_clock_jump(self, seconds: float) -> None:
+        self.clock_jumps.inc()
 
     def on_turn(self, runner: Running) -> None:
         self.open.set(runner.pipeline.open_incidents)

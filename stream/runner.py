@@ -15,7 +15,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from stream.clock import Clock, SystemClock
+from stream.clock import Clock, LatestClock, SystemClock
 from stream.errors import DependencyError, InputError
 from stream.event_time import to_text
 from stream.observer import Observer, Observers
@@ -65,6 +65,7 @@ class Runner:
         self._observer = observer
         self._clock = clock
         self._is_live = is_live
+        self._latest = LatestClock(clock, observer.on_clock_jump)
         self._patience = Patience(settings, clock, observer, keep_alive=self._keep_alive, repeat=self._repeat)
         self._insist = self._patience.insist
         self._ours = Ownership(source, pipeline, snapshots, self._patience, settings, clock, observer)
@@ -120,7 +121,7 @@ class Runner:
         """Step the models through the batch and deliver what they found."""
         self._observer.on_read(batch)
         began = self._clock.monotonic()
-        outcome = self.pipeline.process(batch.readings, now=self._clock.now_ns() if self._is_live else None)
+        outcome = self.pipeline.process(batch.readings, now=self._latest.now_ns() if self._is_live else None)
         self._ours.advance(batch)
         self._deliver(outcome, batch, self._clock.monotonic() - began)
 
