@@ -217,7 +217,7 @@ class Told(ListSink):
 
 
 class Outage(FakeClock):
-    """The wall clock is the real one, for Alertmanager looks at its own; the server comes back after 20 s of pauses."""
+    """The wall clock is the real one, as Alertmanager looks at its own; a minute of pauses, and the server is back."""
 
     def __init__(self, server: Alertmanager) -> None:
         super().__init__()
@@ -229,7 +229,7 @@ class Outage(FakeClock):
 
     def sleep(self, seconds: float) -> None:
         super().sleep(seconds)
-        if not self._is_back and sum(self.slept) > 20:
+        if not self._is_back and sum(self.slept) > 60:
             self._server.start()
             self._is_back = True
 

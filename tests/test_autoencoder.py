@@ -8,12 +8,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import numpy as np
 import pytest
+from fakes import FakeMonitor, row
 
 from detectors.background.autoencoder import Autoencoder, AutoencoderSettings, available
 from detectors.background.worker import Background, InStep, Result, Worker
 from detectors.block import State
+from stream.pipeline import Pipeline
+from stream.records import FindingRecord, VerdictRecord
 
 SEED = 5
 SMALL = AutoencoderSettings(hidden=32, code=4, memory_rows=512, device="cpu")
@@ -128,7 +132,7 @@ def test_importing_it_does_not_import_torch() -> None:
 
 
 class FakeModel:
-    """Scores each row by its first value; fails at 13, waits at a gate, and tells when it is done."""
+    """Scores a row by its first value; fails at 13, ends its thread at 14, waits at a gate, tells when it is done."""
 
     def __init__(self, gate: threading.Event | None = None, done: threading.Event | None = None) -> None:
         self.gate, self.done, self.gaps = gate, done or threading.Event(), 0
@@ -140,6 +144,8 @@ class FakeModel:
             self.gate.wait()
         if (values == 13).any():
             raise RuntimeError("unlucky")
+        if (values == 14).any():
+            raise SystemExit
         self.gaps += after_gap
         self.done.set()
         return [(int(time), float(row[0])) for time, row in zip(times, values, strict=True)]
@@ -214,6 +220,29 @@ def test_a_model_that_fails_is_started_anew_and_counted() -> None:
         assert [result.score for result in worker.results()] == [1.0, 3.0]
         assert worker.counts().restarts == 1
         assert worker.counts().last_failure == "RuntimeError: unlucky"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_was_ended_is_started_anew_and_counted_and_the_vote_hears_nothing_of_it() -> None:
+    with working() as worker:
+        watched, alone = (Pipeline(FakeMonitor, background=background) for background in (worker, None))
+        told: list[list[FindingRecord]] = []
+        for number, value in enumerate((1.0, 12.0, 14.0, 12.0, 1.0, 150.0)):
+            readings = [row(number, number, {"a.x": value})]
+            told.append(watched.process(readings).records)
+            assert [_without_shadow(r) for r in told[-1]] == alone.process(readings).records
+            if value == 14.0:
+                worker._thread.join(60.0)
+                assert not worker._thread.is_alive()
+        worker.drain()
+        counts = worker.counts()
+        assert (counts.restarts, counts.last_failure) == (1, "the thread ended")
+        assert (counts.submitted, counts.scored, counts.dropped) == (6, 5, 1)
+        assert worker.state("p/shop")["model/gaps"] == 1  # a new model, told of the hole
+
+
+def _without_shadow(record: FindingRecord) -> FindingRecord:
+    return msgspec.structs.replace(record, shadow={}) if isinstance(record, VerdictRecord) else record
 
 
 def test_in_step_lets_errors_out() -> None:

@@ -7,9 +7,10 @@
 
 Worker has one thread and a queue bounded in rows: what does not fit is dropped and counted, and the system's windows
 start anew after the hole. It rests after each piece of work, so that it takes a bounded share of one core from the vote
-path, with which it shares the interpreter. If a model fails, its system starts with a new one, and that is counted: the
-vote path never hears of it. InStep computes inside `submit`, drops nothing and lets errors out: a replay with it
-repeats bit for bit on a CPU. Ask `detectors.background.autoencoder.available` before making either.
+path, with which it shares the interpreter. If a model fails, its system starts with a new one; if the thread is ended,
+the next rows start another. Both are counted, and the vote path never hears of it. InStep computes inside `submit`,
+drops nothing and lets errors out: a replay with it repeats bit for bit on a CPU. Ask
+`detectors.background.autoencoder.available` before making either.
 """
 
 from collections import deque
@@ -38,7 +39,7 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows handed over, rows that found the queue full, rows with a result; models that failed, how the last did."""
+    """Rows handed over, rows that were dropped, rows with a result; failures of models and of the thread, the last."""
 
     submitted: int = 0
     dropped: int = 0
@@ -194,17 +195,18 @@ class Worker:
         self._models, self._computing = _Models(make or _maker(settings, seed)), Lock()
         self._changed = Condition()  # guards all that follows
         self._queue: deque[_Rows] = deque()
+        self._in_hand: _Rows | None = None  # what the thread computes
         self._queued = 0  # rows in the queue and in the hand of the thread
         self._after_gap: set[str] = set()
         self._results: deque[Result] = deque(maxlen=_MOST_RESULTS)
         self._counts = Counts()
         self._closed = False
-        self._thread = Thread(target=self._run, name="autoencoder", daemon=True)
-        self._thread.start()
+        self._thread = self._start()
 
     def submit(self, system: str, times: IntArray, values: FloatArray, normal: BoolArray) -> bool:
         count = len(times)
         with self._changed:
+            self._revive()
             self._add(submitted=count)
             if self._closed or (self._queued and self._queued + count > self._capacity):
                 self._add(dropped=count)
@@ -250,19 +252,39 @@ class Worker:
             self._changed.notify_all()
         self._thread.join()
 
+    def _start(self) -> Thread:
+        thread = Thread(target=self._run, name="autoencoder", daemon=True)
+        thread.start()
+        return thread
+
+    def _revive(self) -> None:
+        """Another thread, if something ended ours. What it had in its hand is dropped, with the model it worked on."""
+        if self._closed or self._thread.is_alive():
+            return
+        lost, self._in_hand = self._in_hand, None
+        self._counts = replace(self._counts, last_failure="the thread ended")
+        self._add(restarts=1)
+        if lost is not None:
+            self.forget(lost.system)
+            self._after_gap.add(lost.system)
+            self._add(dropped=len(lost.times))
+            self._queued -= len(lost.times)
+        self._thread = self._start()
+
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or bool(self._queue))
                 if self._closed:
                     return
-                rows = self._queue.popleft()
+                rows = self._in_hand = self._queue.popleft()
             for piece in rows.pieces():
                 if not self._closed:
                     began = self._clock()
                     self._compute(piece)
                     self._rest(pause(self._clock() - began, self._share))
             with self._changed:
+                self._in_hand = None
                 self._queued -= len(rows.times)
                 self._changed.notify_all()
 

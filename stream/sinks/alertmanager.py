@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from stream.clock import Clock, SystemClock
+from stream.clock import Clock, LatestClock, SystemClock
 from stream.errors import DependencyError
 from stream.event_time import NS_PER, from_record, to_text
 from stream.http_target import HttpTarget, RefusedError
@@ -65,6 +65,7 @@ class Alertmanager:
 
     def __init__(self, settings: AlertmanagerSettings, *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
+        self._latest = LatestClock(self._clock)
         self._use(settings, _targets(settings, "/alerts"))
         self._waiting: dict[tuple[Labels, bool], Alert] = {}  # not acknowledged yet, oldest first
         self._firing: dict[str, Labels] = {}  # by the incident
@@ -146,7 +147,7 @@ class Alertmanager:
         return from_record(record.updated_at if record.resolved_at is None else record.resolved_at)
 
     def _deliver(self, alerts: Sequence[Alert]) -> None:
-        now = self._clock.now_ns()
+        now = self._latest.now_ns()
         try:
             self._post(msgspec.json.encode([self._document(alert, now) for alert in alerts]))
         except RefusedError as error:
