@@ -7,8 +7,9 @@
 FOLDER holds cases: `<case>/data.csv.gz` (`time`, then one column a variable, empty = missing) and `<case>/meta.json`.
 
 detection: `anomalies` (first and last row of each), `warmup_rows`, `guilty`. Prints for each case and in all: VUS-PR,
-events found, false-alarm episodes and false rows per 1,000 normal rows, and how often the first variable is guilty.
-Beside it an EWMA z-score, its line at the .995 quantile of what it said before.
+events found, false-alarm episodes and false rows per 1,000 normal rows, and how often the first variable is guilty;
+at the end means and standard deviations over the seeds. Beside it an EWMA z-score, its line at the .995 quantile of
+what it said before.
 told: `inject_time`, `root_entities`; FOLDER/graph.csv where there is one. Prints AC@1, AC@3 and Avg@5 beside the plain
 ranking by deviation, and how often a right first answer is more confident than a wrong one (area under the curve).
 hidden: the same cases, and each once more without the variables of its root. Prints how many of these are below the
@@ -21,7 +22,7 @@ import gzip
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -157,12 +158,26 @@ class Tally:
             self.guilty += case.variables[int(blame[first : last + 1].max(axis=0).argmax())] in event["variables"]
         return self
 
-    def line(self) -> str:
+    def join(self, other: "Tally") -> None:
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+    def figures(self) -> dict[str, float]:
         per_thousand = 1000 / max(self.normal, 1)
-        first = f"{self.guilty / self.blamed:.3f}" if self.blamed else "-"
+        return {
+            "VUS-PR": float(np.mean(self.volumes)),
+            "events": self.found,
+            "fa": self.episodes * per_thousand,
+            "fp": self.false_rows * per_thousand,
+            "guilty": self.guilty / self.blamed if self.blamed else np.nan,
+        }
+
+    def line(self) -> str:
+        figures = self.figures()
+        first = f"{figures['guilty']:.3f}" if self.blamed else "-"
         return (
-            f"VUS-PR {np.mean(self.volumes):.3f}  events {self.found}/{self.events}  "
-            f"fa {self.episodes * per_thousand:.3f}  fp {self.false_rows * per_thousand:.3f}  guilty {first}"
+            f"VUS-PR {figures['VUS-PR']:.3f}  events {self.found}/{self.events}  "
+            f"fa {figures['fa']:.3f}  fp {figures['fp']:.3f}  guilty {first}"
         )
 
 
@@ -185,17 +200,33 @@ def ewma_baseline(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 def detection(folder: Path, seeds: list[int], preset: Any) -> None:
     settings = MonitorSettings(preset=preset, causes=CausesSettings(enabled=False))
     totals = {"EWMA z": Tally([]), **{f"seed {seed}": Tally([]) for seed in seeds}}
+    rates = []  # of false-alarm episodes, by case and seed
     for case in cases(folder):
         totals["EWMA z"].add(case, *ewma_baseline(case.values))
+        rates.append([])
         for seed in seeds:
             found = Monitor(case.variables, settings, seed=seed).step(
                 Block(np.arange(len(case.times), dtype=np.int64), case.values)
             )
-            given = (case, found.scores, found.verdicts, found.variable_scores)
-            print(f"{case.name}  seed {seed}  {Tally([]).add(*given).line()}", flush=True)
-            totals[f"seed {seed}"].add(*given)
+            one = Tally([]).add(case, found.scores, found.verdicts, found.variable_scores)
+            print(f"{case.name}  seed {seed}  {one.line()}", flush=True)
+            totals[f"seed {seed}"].join(one)
+            rates[-1].append(one.figures()["fa"])
     for name, tally in totals.items():
         print(f"ALL  {name}  {tally.line()}")
+    over_seeds([totals[f"seed {seed}"] for seed in seeds], np.mean(rates, axis=1))
+
+
+def over_seeds(tallies: list[Tally], rates: np.ndarray) -> None:
+    """Prints means and standard deviations, and how uneven the series (S,) are in their rates of false alarms."""
+    figures = [tally.figures() for tally in tallies]
+    for name in figures[0]:
+        values = [figure[name] for figure in figures if not np.isnan(figure[name])]
+        if not values:
+            continue
+        spread = f" +- {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+        print(f"MEAN  {name} {np.mean(values):.4f}{spread}")
+    print(f"fa, worst series over the mean of all: {rates.max() / max(rates.mean(), 1e-9):.2f}")
 
 
 def rank_of(named: tuple[str, ...], roots: list[str]) -> int:
