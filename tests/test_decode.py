@@ -29,6 +29,23 @@ def test_a_long_message_is_a_part_of_a_row_and_its_entity_prefixes_the_name():
     assert (part.names, part.complete, part.times.tolist()) == (("cart.cpu",), False, [2_000_000_000])
 
 
+def test_a_table_is_the_same_as_its_rows_one_by_one():
+    table = b'{"system":"shop", "entity":"cart", "names":["cpu","mem"], "ts":[1500,1501], "rows":[[0.5,7],[null,8]]}'
+    single = (b'{"system": "shop", "ts": 1500, "values": {"cart.cpu": 0.5, "cart.mem": 7}}',)
+    single += (b'{"system": "shop", "ts": 1501, "values": {"cart.cpu": null, "cart.mem": 8}}',)
+    ((whole,), _), ((rows,), _) = decode(table), decode(*single)
+    assert (whole.system, whole.names, whole.complete) == (rows.system, rows.names, rows.complete)
+    np.testing.assert_array_equal(whole.times, rows.times)
+    np.testing.assert_array_equal(whole.values, rows.values)
+    assert whole.offsets.tolist() == [0, 0]
+
+
+def test_a_table_with_one_bad_cell_is_kept_whole_as_a_reject():
+    table = b'{"names": ["a"], "ts": [1, 2], "rows": [[1], ["x"]]}'
+    readings, (reject,) = decode(table)
+    assert (readings, reject.reason, reject.value) == ([], "not_a_number", table)
+
+
 def test_null_is_a_missing_value():
     ((row,), rejects) = decode(b'{"ts": 1, "values": {"a": null, "b": 2}}')
     assert not rejects
@@ -80,6 +97,16 @@ def test_other_names_begin_another_block_and_the_order_stays():
         (b'{"ts": 1, "values": {"a": true}}', "not_a_number"),
         (b'{"ts": 1, "values": {"a": [1]}}', "not_a_number"),
         (b'{"ts": 1, "name": "a", "value": "x"}', "not_a_number"),
+        (b'{"ts": [1, "x"], "names": ["a"], "rows": [[1], [2]]}', "bad_ts"),
+        (b'{"ts": 1, "names": ["a"], "rows": [[1]]}', "bad_ts"),
+        (b'{"ts": [1], "values": {"a": 1}}', "bad_ts"),
+        (b'{"ts": [], "names": ["a"], "rows": []}', "bad_ts"),
+        (b'{"ts": [1], "names": ["a"], "rows": [[1], [2]]}', "columns"),
+        (b'{"ts": [1, 2], "names": ["a"], "rows": [[1], [2, 3]]}', "columns"),
+        (b'{"ts": [1], "names": ["a", "a"], "rows": [[1, 2]]}', "columns"),
+        (b'{"ts": [1], "names": [], "rows": [[]]}', "no_values"),
+        (b'{"ts": [1], "names": ["a"], "rows": [["x"]]}', "not_a_number"),
+        (b'{"ts": [1], "names": ["a"], "rows": [[NaN]]}', "not_finite"),
         (b'{"ts": 1, "values": {"a": NaN}}', "not_finite"),
         (b'{"ts": 1, "values": {"a": Infinity}}', "not_finite"),
         (b'{"ts": 1, "values": {"a": -1e999}}', "not_finite"),
