@@ -60,6 +60,7 @@ class Opinions:
         self._own_inside = np.flatnonzero([d.calibrated for d in detectors if d.per_variable])
         # Behind the members stands one more scorer a detector, for its fresh evidence; of voters it bounds the members.
         self._bounds = np.array([evidence.bound(d.name) if d.name in voters else np.nan for d in detectors])
+        self._bounding = np.flatnonzero(~np.isnan(self._bounds)).tolist()
         self._rows = Calibration(len(columns) + len(detectors), calibration)
         self._inside = Calibration(len(self.inside) * variables, calibration, bits=COARSE)
         self.voters = [d.name for d in detectors if d.name in voters and d.members]
@@ -74,28 +75,29 @@ class Opinions:
         judged, lines = self._rows.measure(rowwise, rows.quorum[:, None])
         self._trust(judged, rowwise, rows)
         raw, within = self._judge_inside(rows, scores)
-        muted = self._mute(judged[:, self._voting], rows)
+        uncut = judged[:, self._voting]
+        muted = self._mute(uncut, rows)
         muted_inside = self._muting_inside.follow(within > 1.0, rows.present)
-        cut = self._cut(judged, scores, muted)
-        mutes = muted[:, self._voter_of] if muted.any() else None
+        cut = self._cut(uncut, judged, scores, muted)
+        mutes = None if muted is None else muted[:, self._voter_of]
         inside = muted_inside if muted_inside.any() else None
-        ballot = Ballot(rows, cut, within, judged[:, self._voting], mutes, inside)
-        return Collected(ballot, judged[:, self._silent], raw, lines)
+        return Collected(Ballot(rows, cut, within, uncut, mutes, inside), judged[:, self._silent], raw, lines)
 
-    def _mute(self, members: FloatArray, rows: Rows) -> BoolArray:
-        """(T, V) whose vote does not count; a detector votes where one of its members (T, M) does."""
+    def _mute(self, members: FloatArray, rows: Rows) -> BoolArray | None:
+        """(T, V) whose vote does not count, if anybody's; a detector votes where one of its members (T, M) does."""
         if not self.voters:
-            return np.zeros((len(rows), 0), dtype=np.bool_)
+            return None
         over = np.logical_or.reduceat(members > 1.0, self._first, axis=1)
         muted: BoolArray = self._muting.follow(over[:, :, None], rows.quorum[:, None])[:, :, 0]
-        return muted
+        return muted if muted.any() else None
 
-    def _evidence(self, judged: FloatArray, fresh: IntArray, muted: BoolArray) -> FloatArray:
+    def _evidence(self, judged: FloatArray, fresh: Sequence[int], muted: BoolArray | None) -> FloatArray:
         """(T, F) fresh evidence of the detectors fresh (F,); none of those that are muted (T, V)."""
-        evidence = judged[:, len(self.members) + len(self.others) + fresh]
-        if not muted.any():
+        behind = len(self._owners)
+        evidence = judged[:, [behind + detector for detector in fresh]]
+        if muted is None:
             return evidence
-        for column, detector in enumerate(map(int, fresh)):
+        for column, detector in enumerate(fresh):
             if self._names[detector] in self.voters:
                 evidence[muted[:, self.voters.index(self._names[detector])], column] = 0.0
         return evidence
@@ -121,8 +123,8 @@ class Opinions:
         np.divide(rowwise, lines, out=judged, where=lines > 0.0)
         judged = np.minimum(judged, HIGHEST)
         self._trust(judged, rowwise, rows)
-        nobody = np.zeros((len(rows), len(self.voters)), dtype=np.bool_)
-        return self._cut(judged, scores, nobody if muted is None else muted[:, self._first])
+        voters = None if muted is None else muted[:, self._first]
+        return self._cut(judged[:, self._voting], judged, scores, voters)
 
     @property
     def rows_judged(self) -> dict[str, int]:
@@ -143,11 +145,13 @@ class Opinions:
         if len(self._own_rows):
             judged[:, self._own_rows] = rowwise[:, self._own_rows] * rows.quorum[:, None]
 
-    def _cut(self, judged: FloatArray, scores: Sequence[Scores], muted: BoolArray) -> FloatArray:
-        """The voting members (T, M) of (T, M + N + detectors), within what the fresh evidence of those not muted
-        (T, V) allows."""
-        fresh = np.flatnonzero([s.fresh is not None for s in scores] & ~np.isnan(self._bounds))
-        return np.asarray(cut_tails(judged[:, self._voting], self._evidence(judged, fresh, muted), self._bounds[fresh]))
+    def _cut(
+        self, members: FloatArray, judged: FloatArray, scores: Sequence[Scores], muted: BoolArray | None
+    ) -> FloatArray:
+        """The voting members (T, M), within what the fresh evidence of those not muted (T, V) allows; it stands in
+        judged (T, M + N + detectors)."""
+        fresh = [i for i in self._bounding if scores[i].fresh is not None]
+        return np.asarray(cut_tails(members, self._evidence(judged, fresh, muted), self._bounds[fresh]))
 
     def _judge_inside(self, rows: Rows, scores: Sequence[Scores]) -> tuple[FloatArray, FloatArray]:
         """Per-variable scores (T, K, D), raw and calibrated."""
@@ -174,10 +178,12 @@ class Opinions:
 
 def _rowwise(scores: Sequence[Scores]) -> FloatArray:
     """All row-wise members, and behind them what each detector has of fresh evidence: (T, M + N + detectors)."""
-    members = np.concatenate([s.members for s in scores], axis=1)
-    raw = np.full((len(members), members.shape[1] + len(scores)), np.nan)
-    raw[:, : members.shape[1]] = members
+    behind = sum(s.members.shape[1] for s in scores)
+    raw = np.empty((len(scores[0].members), behind + len(scores)))
+    first = 0
     for i, s in enumerate(scores):
-        if s.fresh is not None:
-            raw[:, members.shape[1] + i] = s.fresh
+        last = first + s.members.shape[1]
+        raw[:, first:last] = s.members
+        raw[:, behind + i] = np.nan if s.fresh is None else s.fresh
+        first = last
     return raw

@@ -69,7 +69,8 @@ class Vote:
         """Judge rows by the scores of the detectors, in the detectors' order."""
         collected = self.opinions.collect(rows, scores)
         ballot = collected.ballot
-        judged = rows.quorum & (np.arange(rows.first, rows.first + len(rows)) >= self._warmup_rows)
+        judged = rows.quorum.copy()
+        judged[: max(0, self._warmup_rows - rows.first)] = False
         decision = self._rule.decide(ballot, judged)
         uncut = decision.scores if decision.uncut is None else decision.uncut
         settled = np.zeros((5, len(rows)))
