@@ -25,10 +25,10 @@ unit: $(READY)
 kafka: $(READY)               ## a real broker, the demo recording through it, findings as they arrive; Ctrl-C ends it
 	$(BIN)/python tests/kafka/demo.py
 
-bench: $(READY) $(PEERS)/ready      ## what everything costs beside its peers: one table, some ten minutes
+bench: $(READY) $(PEERS)/ready      ## what everything costs beside its peers: one table, five minutes of a core
 	$(BENCH) tests/bench/speed.py
 
-bench-growth: $(READY)        ## how that grows, to 10^6 rows, 1,000 variables and 10,000 systems: an hour
+bench-growth: $(READY)        ## how that grows, to 10^6 rows, 1,000 variables and 10,000 systems
 	$(BENCH) tests/bench/growth.py
 
 memory: $(READY)              ## resident memory over a million rows: ten minutes or more
