@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/ready
 
-.PHONY: demo test check unit kafka bench lock clean
+.PHONY: demo test check unit kafka bench soak lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)                ## replay the recorded fault and name its cause
@@ -25,6 +25,9 @@ kafka: $(READY)               ## a real broker, the demo recording through it, f
 
 bench: $(READY)               ## what a row costs, beside river
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/speed.py
+
+soak: $(READY)                ## a thousand SIGKILLs of tocsin run and a minute without a broker: three quarters of an hour
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/soak.py --kills 1000 --outage 60
 
 lock: $(READY)                ## after a change of dependencies in pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
