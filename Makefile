@@ -6,7 +6,7 @@ READY  := $(VENV)/ready
 PEERS  := build/bench# packages that only the benches need, beside the environment and not in it
 BENCH  := OMP_NUM_THREADS=1 PYTHONPATH=$(PEERS) $(BIN)/python
 
-.PHONY: demo test check unit kafka bench bench-growth memory lock clean
+.PHONY: demo test check unit kafka bench bench-growth memory soak lock clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)                ## replay the recorded fault and name its cause
@@ -33,6 +33,9 @@ bench-growth: $(READY)        ## how that grows, to 10^6 rows, 1,000 variables a
 
 memory: $(READY)              ## resident memory over a million rows: ten minutes or more
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/memory.py
+
+soak: $(READY)                ## a thousand SIGKILLs of tocsin run and a minute without a broker: three quarters of an hour
+	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/soak.py --kills 1000 --outage 60
 
 lock: $(READY)                ## after a change of dependencies in pyproject.toml
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --universal --python-version 3.11 \

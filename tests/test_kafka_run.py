@@ -14,6 +14,7 @@ import pytest
 from broker import PASSWORD, USER, Broker, free_ports
 from comparison import Replay, differences, replay_of
 from keeper import Keeper
+from killing import kill_somewhere
 from process import Process
 from stage import ROWS, WAIT_S, Feed, Setting, all_of, rows_of, wait_for_commit, wait_for_rows, write_config
 
@@ -21,6 +22,7 @@ from stream import topics
 from stream.settings import KafkaSettings
 
 pytestmark = pytest.mark.kafka
+KILLS = 30
 SYSTEMS = ("ship", "shop")
 FLEET = ("ship", "shop", "mill", "pump")  # each on a partition of its own
 BAD = (b"\xff\xfe no JSON", b'{"system": "shop"}', b'{"system": "shop", "ts": 1, "values": {"a.x": "text"}}', b"[1, 2]")
@@ -63,17 +65,13 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
 
 
 def test_kills_at_random_moments_lose_no_finding_and_learn_each_row_once(setting, run, replay):
-    chance = random.Random(5)
-    feed = Feed(setting, [messages()])
-    for _ in range(3):
+    """As `make soak` does a thousand times: anywhere from the start of the process to the end of its work."""
+    feed, chance = Feed(setting, [messages()]), random.Random(5)
+    for number in range(KILLS):
         process = run(setting)
-        process.wait_until_ready()
-        feed.write(300)
-        wait_for_rows(process, chance.randrange(1, 250))
-        time.sleep(chance.uniform(0.0, 0.05))
-        assert process.kill() == -9
+        feed.write(len(messages()) // KILLS)
+        kill_somewhere(process, chance, begun=number % 2 == 0)
     last = run(setting)
-    last.wait_until_ready()
     feed.write_all()
     feed.close()
     wait_for_commit(setting, len(messages()))
