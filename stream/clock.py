@@ -1,7 +1,12 @@
 """The clocks the runner is handed: event time comes from the records, these are for pauses and snapshots."""
 
+import logging
 import time
+from collections.abc import Callable
 from typing import Protocol
+
+log = logging.getLogger(__name__)
+JUMP_S = 60.0  # more than a clock that is disciplined drifts between two looks
 
 
 class Clock(Protocol):
@@ -25,23 +30,31 @@ class SystemClock:
         time.sleep(seconds)
 
 
-class LenientClock:
-    """The wall clock, or what it would say had nobody set it since the start, if that is later.
+class LatestClock:
+    """The latest time that it may be by all that the wall clock has said: it follows a jump forwards, and not one back.
 
-    What readings are held against: our own clock set back must not make good ones look as if from the future.
+    For what must not be harmed by a clock that is set wrong for a while: by one that is an hour behind every reading
+    would be of the future, and every alert over. Between looks the monotonic clock counts, so it never stands still.
+
+    on_jump: told of each jump, in seconds, beside the log.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, on_jump: Callable[[float], None] = lambda seconds: None) -> None:
         self._clock = clock
-        self._began_ns, self._began = clock.now_ns(), clock.monotonic()
+        self._on_jump = on_jump
+        self._ahead = self._latest = self._difference()  # of the wall clock to the monotonic one, ns
 
     def now_ns(self) -> int:
-        return max(self._clock.now_ns(), self._undisturbed_ns())
+        ahead = self._difference()
+        jump_s = (ahead - self._ahead) / 1e9
+        self._ahead, self._latest = ahead, max(ahead, self._latest)
+        if abs(jump_s) > JUMP_S:
+            log.warning("the wall clock jumped", extra={"by_s": round(jump_s)})
+            self._on_jump(jump_s)
+        return self._latest + self._monotonic_ns()
 
-    @property
-    def jump_s(self) -> float:
-        """How far the wall clock was set forward since the start; below 0: back. A machine that slept looks so, too."""
-        return (self._clock.now_ns() - self._undisturbed_ns()) / 1e9
+    def _difference(self) -> int:
+        return self._clock.now_ns() - self._monotonic_ns()
 
-    def _undisturbed_ns(self) -> int:
-        return self._began_ns + int((self._clock.monotonic() - self._began) * 1e9)
+    def _monotonic_ns(self) -> int:
+        return int(self._clock.monotonic() * 1e9)

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from detectors.findings import Standing
 from detectors.online.registry import DETECTORS
-from stream.clock import Clock, LenientClock, SystemClock
+from stream.clock import Clock, SystemClock
 from stream.decode import REASONS
 from stream.errors import DependencyError
 from stream.observer import Observer, Running
@@ -47,7 +47,6 @@ class Metrics(Observer):
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._lenient = LenientClock(self._clock)
         self._looked_at = -LOOK_EVERY_S
         self._sizes: dict[str, int] = {}  # of each partition's newest snapshot
         self._counted: dict[str, dict[Counter, str]] = {}  # each system's incident that was counted last in each way
@@ -76,8 +75,6 @@ class Metrics(Observer):
         self.clocks = gauge("tocsin_producers_wrong_clock", text, ["direction"])
         for direction in DIRECTIONS:
             self.clocks.labels(direction)
-        text = "How far this machine's clock was set since the start."
-        self.jump = gauge("tocsin_clock_jump_seconds", text)
         self.warming = gauge("tocsin_systems_warming", "Systems that cannot give a verdict yet.")
         text = "Rows seen of rows needed for a verdict, by the system that has seen least; 1 once all are done."
         self.warm_up = gauge("tocsin_warmup_progress_ratio", text)
@@ -123,6 +120,7 @@ class Metrics(Observer):
         self.snapshot_time = gauge("tocsin_snapshot_timestamp_seconds", "When the newest snapshot was written.")
         self.attempts = counter("tocsin_dependency_attempts", "Calls to what is outside.", ["operation"])
         self.failures = counter("tocsin_dependency_failures", "Calls to what is outside that failed.", ["operation"])
+        self.clock_jumps = counter("tocsin_clock_jumps", "Jumps of this machine's wall clock by over a minute.")
         for operation in OPERATIONS:
             self.attempts.labels(operation)
             self.failures.labels(operation)
@@ -183,6 +181,9 @@ class Metrics(Observer):
         self.snapshot_written.inc(saved.written)
         self._sizes[partition] = saved.bytes
 
+    def on_clock_jump(self, seconds: float) -> None:
+        self.clock_jumps.inc()
+
     def on_turn(self, runner: Running) -> None:
         self.open.set(runner.pipeline.open_incidents)
         self.paging.set(runner.pipeline.paging_incidents)
@@ -208,7 +209,6 @@ class Metrics(Observer):
             self.detectors_warming.labels(name).set(warming[name])
         for direction in DIRECTIONS:
             self.clocks.labels(direction).set(runner.pipeline.wrong_clocks.get(direction, 0))
-        self.jump.set(round(self._lenient.jump_s, 3))
         self.silent.set(sum(map(len, runner.pipeline.silent().values())))
 
     def _stand(self, standings: Sequence[Standing]) -> None:

@@ -42,6 +42,8 @@ class Observer:
 
     def on_snapshot(self, partition: str, saved: Saved, seconds: float) -> None: ...
 
+    def on_clock_jump(self, seconds: float) -> None: ...
+
     def on_turn(self, runner: Running) -> None: ...
 
 
@@ -78,6 +80,10 @@ class Observers(Observer):
     def on_snapshot(self, partition: str, saved: Saved, seconds: float) -> None:
         for observer in self._observers:
             observer.on_snapshot(partition, saved, seconds)
+
+    def on_clock_jump(self, seconds: float) -> None:
+        for observer in self._observers:
+            observer.on_clock_jump(seconds)
 
     def on_turn(self, runner: Running) -> None:
         for observer in self._observers:

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from stream.clock import Clock, LenientClock, SystemClock
+from stream.clock import Clock, LatestClock, SystemClock
 from stream.errors import DependencyError, InputError
 from stream.event_time import to_text
 from stream.observer import Observer, Observers
@@ -28,7 +28,6 @@ from stream.sinks.protocol import DeadLetters, Repeating, Sink
 from stream.snapshot_store import SnapshotStore
 from stream.sources.protocol import Batch, Source
 
-JUMP_S = 30.0  # of our own clock that are worth a line
 log = logging.getLogger(__name__)
 
 
@@ -66,8 +65,7 @@ class Runner:
         self._observer = observer
         self._clock = clock
         self._is_live = is_live
-        self._now = LenientClock(clock)
-        self._jump_s = 0.0  # of our own clock, as it was last told
+        self._latest = LatestClock(clock, observer.on_clock_jump)
         self._patience = Patience(settings, clock, observer, keep_alive=self._keep_alive, repeat=self._repeat)
         self._insist = self._patience.insist
         self._ours = Ownership(source, pipeline, snapshots, self._patience, settings, clock, observer)
@@ -136,7 +134,7 @@ class Runner:
         """Step the models through the batch and deliver what they found."""
         self._observer.on_read(batch)
         began = self._clock.monotonic()
-        outcome = self.pipeline.process(batch.readings, now=self._now.now_ns() if self._is_live else None)
+        outcome = self.pipeline.process(batch.readings, now=self._latest.now_ns() if self._is_live else None)
         self._ours.advance(batch)
         self._deliver(outcome, batch, self._clock.monotonic() - began)
 
@@ -162,7 +160,7 @@ class Runner:
             self._flush()
 
     def _tell_clocks(self, outcome: Outcome) -> None:
-        """Which producers' clocks are wrong since now, or right again; and whether ours was set."""
+        """Which producers' clocks are wrong since now, or right again."""
         for change in outcome.clocks:
             off = f"{change.off_s:+.0f}"
             extra = {"what": f"{change.system}/{change.entity}", "clock": change.direction, "off_s": off}
@@ -170,10 +168,6 @@ class Runner:
                 log.info("a producer's clock is right again", extra=extra)
             else:
                 log.warning("a producer's clock is wrong, or it delivers late", extra=extra)
-        jump = self._now.jump_s
-        if self._is_live and abs(jump - self._jump_s) > JUMP_S:
-            self._jump_s = jump
-            log.warning("this machine's clock was set, or it slept", extra={"off_s": f"{jump:+.0f}"})
 
     def _flush(self) -> None:
         began = self._clock.monotonic()

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from detectors.block import State
-from stream.disk import DamagedError, get, put, sync
+from stream.disk import DamagedError, put, read_checked, sync
 from stream.errors import DependencyError, StateError
 from stream.evicted_files import EvictedFiles, Kept
 from stream.eviction import Evicted
@@ -68,7 +68,7 @@ class Snapshots:
         folder = self._folder(partition)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            number = max(self._numbers(folder), default=0) + 1
+            number = max(numbers_in(folder), default=0) + 1
             temporary = folder / f".{number:08d}.writing"
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
@@ -93,7 +93,7 @@ class Snapshots:
         """
         folder = self._folder(partition)
         damaged = []
-        for number in sorted(self._numbers(folder), reverse=True):
+        for number in sorted(numbers_in(folder), reverse=True):
             try:
                 return self._load(folder / f"{number:08d}", partition)
             except DamagedError as error:
@@ -134,9 +134,6 @@ class Snapshots:
         away = {name: known for name, known in before.items() if name not in systems}
         return {**away, **self._evicted(partition).put(systems, leaving)}
 
-    def _numbers(self, folder: Path) -> list[int]:
-        return [int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()] if folder.is_dir() else []
-
     def _write(
         self,
         folder: Path,
@@ -167,13 +164,13 @@ class Snapshots:
         return size + len(content)
 
     def _load(self, folder: Path, partition: str) -> Snapshot | None:
-        manifest = _manifest(folder)
+        manifest = read_manifest(folder)
         self._judge.accepts_version(folder, manifest["schema_version"], SCHEMA_VERSION)
         if not self._judge.accepts_config(folder, partition, manifest["config_hash"]):
             return None
-        contents = {name: get(folder / name, checksum) for name, checksum in manifest["files"].items()}
+        contents = {name: read_checked(folder / name, checksum) for name, checksum in manifest["files"].items()}
         try:
-            systems = dict(_system(contents, place) for place in range(len(contents) // 2))
+            systems = dict(system_in(contents, place) for place in range(len(contents) // 2))
             kept = self._kept_in(manifest, partition)
             self._kept[partition] = kept
             return Snapshot(int(manifest["position"]), systems, {name: one.known for name, one in kept.items()})
@@ -192,7 +189,7 @@ class Snapshots:
     def _prune(self, partition: str) -> None:
         """The newest snapshots stay, and the states of evicted systems that they name."""
         folder = self._folder(partition)
-        numbers = sorted(self._numbers(folder))
+        numbers = sorted(numbers_in(folder))
         for number in numbers[: -self._settings.keep]:
             shutil.rmtree(folder / f"{number:08d}", ignore_errors=True)
         staying = [folder / f"{number:08d}" for number in numbers[-self._settings.keep :]]
@@ -200,7 +197,13 @@ class Snapshots:
             self._evicted(partition).prune(file for where in staying for file in _names_in(where))
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def numbers_in(folder: Path) -> list[int]:
+    """Of the snapshots of a partition."""
+    return [int(path.name) for path in folder.glob("[0-9]*") if path.name.isdigit()] if folder.is_dir() else []
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Raises DamagedError."""
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         found = {name: manifest[name] for name in ("schema_version", "config_hash", "position", "files")}
@@ -213,12 +216,13 @@ def _manifest(folder: Path) -> dict[str, Any]:
 def _names_in(folder: Path) -> list[str]:
     """The files of evicted systems that a snapshot names; of a damaged one none, for it is not used."""
     try:
-        return [one["file"] for one in _manifest(folder)["evicted"].values()]
+        return [one["file"] for one in read_manifest(folder)["evicted"].values()]
     except DamagedError:
         return []
 
 
-def _system(contents: Mapping[str, bytes], place: int) -> tuple[str, SystemState]:
+def system_in(contents: Mapping[str, bytes], place: int) -> tuple[str, SystemState]:
+    """The name and state of the system of that number. Raises KeyError, ValueError, zipfile.BadZipFile."""
     document = json.loads(contents[f"{place}.json"])
     return document["system"], SystemState(document["state"], _unpack(contents[f"{place}.npz"]))
 

@@ -109,7 +109,7 @@ class TopicSnapshots:
         with state_reader(self._kafka) as reader:
             counted = self._counted(reader, topic)
             mark = self._claim(partition, int(digits))
-            found = _Found(partition, reader.records(self._topic, int(digits)))
+            found = Found(partition, reader.records(self._topic, int(digits)))
         if found.mark != mark:  # another process has claimed it since; a rebalance tells who it belongs to
             raise DependencyError(f"Kafka topic {self._topic}: our claim of {partition} is not the last one there")
         self._owned[partition] = _Owned(partition, int(digits), found.claim, counted, found.keys())
@@ -226,16 +226,17 @@ class TopicSnapshots:
         self._outbox.flush()
         return content
 
-    def _newest(self, found: "_Found", counted: int) -> Snapshot | None:
+    def _newest(self, found: "Found", counted: int) -> Snapshot | None:
         damaged = []
         for claim, content in found.manifests():
             where = f"{self._topic}: the state of {found.partition} (claim {claim})"
             try:
-                manifest = _parsed(content)
+                manifest = parsed(content)
                 self._judge.accepts_version(where, manifest["schema_version"], SCHEMA_VERSION)
                 if not self._accepts(where, found.partition, manifest, counted):
                     return None
-                systems, kept = _systems(found, claim, manifest), _kept(found, claim, manifest)
+                systems = {name: decode(state) for name, state in contents_in(found, claim, manifest)}
+                kept = _kept(found, claim, manifest)
                 self._take_over(self._owned[found.partition], kept)
                 evicted = {name: known for name, (known, _) in kept.items()}
                 return Snapshot(int(manifest["position"]), systems, evicted)
@@ -310,7 +311,7 @@ class TopicSnapshots:
         return self._outbox.send(self._topic, key.encode(), value, [], partition=owned.number)
 
 
-class _Found:
+class Found:
     """The records of one input partition: the newest of each key, without those that were deleted.
 
     claim, mark: offset and value of the last claim.
@@ -367,14 +368,14 @@ class _Found:
         return [f"{self.partition}/{rest}" for rest in found]
 
 
-def _systems(found: _Found, claim: int, manifest: Mapping[str, Any]) -> dict[str, SystemState]:
+def contents_in(found: Found, claim: int, manifest: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """The name and the encoded state of each system. Raises ValueError or KeyError for a damaged snapshot."""
     index = json.loads(found.content(claim, found.content(claim, bytes.fromhex(manifest["index"]))))
-    return {
-        name: decode(found.content(claim, found.content(claim, bytes.fromhex(roots)))) for name, roots in index.items()
-    }
+    for name, roots in index.items():
+        yield name, found.content(claim, found.content(claim, bytes.fromhex(roots)))
 
 
-def _kept(found: _Found, claim: int, manifest: Mapping[str, Any]) -> dict[str, tuple[Evicted, bytes]]:
+def _kept(found: Found, claim: int, manifest: Mapping[str, Any]) -> dict[str, tuple[Evicted, bytes]]:
     """The systems that were not in memory: what is known of each, and its encoded state."""
     roots = bytes.fromhex(manifest.get("evicted", ""))  # not in those of earlier versions
     listed = json.loads(found.content(claim, found.content(claim, roots)) or b"{}")
@@ -384,7 +385,8 @@ def _kept(found: _Found, claim: int, manifest: Mapping[str, Any]) -> dict[str, t
     }
 
 
-def _parsed(content: bytes) -> dict[str, Any]:
+def parsed(content: bytes) -> dict[str, Any]:
+    """A manifest. Raises ValueError."""
     manifest = json.loads(content)
     if not isinstance(manifest, dict):
         raise ValueError(f"the manifest is no object: {manifest!r}")
