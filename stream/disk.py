@@ -18,7 +18,7 @@ def put(path: Path, content: bytes) -> str:
     return checksum_of(content)
 
 
-def get(path: Path, checksum: str) -> bytes:
+def read_checked(path: Path, checksum: str) -> bytes:
     """Raises DamagedError."""
     try:
         content = path.read_bytes()

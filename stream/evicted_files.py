@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from stream.disk import checksum_of, get, put, sync
+from stream.disk import checksum_of, put, read_checked, sync
 from stream.eviction import Evicted
 from stream.pieces import decode, encode
 from stream.pipeline import SystemState
@@ -47,7 +47,7 @@ class EvictedFiles:
 
     def get(self, kept: Kept) -> SystemState:
         """Raises DamagedError."""
-        return decode(get(self._folder / kept.file, kept.file))
+        return decode(read_checked(self._folder / kept.file, kept.file))
 
     def has(self, kept: Kept) -> bool:
         """Whether it is there in its size; its content is checked when it is needed."""

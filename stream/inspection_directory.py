@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from stream.disk import DamagedError, get
+from stream.disk import DamagedError, read_checked
 from stream.errors import InputError
 from stream.event_time import to_text
 from stream.evicted_files import EvictedFiles, Kept
@@ -51,7 +51,7 @@ def _systems(folder: Path, manifest: dict[str, Any], expected: Expected) -> Iter
     files = manifest["files"]
     for place in range(len(files) // 2):
         names = (f"{place}.json", f"{place}.npz")
-        contents = {name: get(folder / name, files[name]) for name in names}
+        contents = {name: read_checked(folder / name, files[name]) for name in names}
         system, state = system_in(contents, place)
         yield inspected_system(system, state.plain, sum(map(len, contents.values())), expected)
     for system, kept in msgspec.convert(manifest["evicted"], dict[str, Kept]).items():

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 
 from detectors.block import State
-from stream.disk import DamagedError, get, put, sync
+from stream.disk import DamagedError, put, read_checked, sync
 from stream.errors import DependencyError, StateError
 from stream.evicted_files import EvictedFiles, Kept
 from stream.eviction import Evicted
@@ -168,7 +168,7 @@ class Snapshots:
         self._judge.accepts_version(folder, manifest["schema_version"], SCHEMA_VERSION)
         if not self._judge.accepts_config(folder, partition, manifest["config_hash"]):
             return None
-        contents = {name: get(folder / name, checksum) for name, checksum in manifest["files"].items()}
+        contents = {name: read_checked(folder / name, checksum) for name, checksum in manifest["files"].items()}
         try:
             systems = dict(system_in(contents, place) for place in range(len(contents) // 2))
             kept = self._kept_in(manifest, partition)
