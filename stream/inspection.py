@@ -70,7 +70,7 @@ def heading(manifest: Mapping[str, Any], ours: int, expected: Expected) -> dict[
     is_ours = isinstance(version, int) and version <= ours
     return {
         "status": "whole" if is_ours else "newer_version",
-        "detail": "" if is_ours else f"schema version {version}; this version of tocsin reads {ours}",
+        "detail": "" if is_ours else f"schema version {version}; this version reads up to {ours}",
         "position": int(manifest["position"]),
         "schema_version": version if isinstance(version, int) else None,
         "config_hash": made_by,

@@ -15,6 +15,7 @@ from stream.cli import main
 from stream.config import load
 from stream.errors import ConfigError, InputError
 from stream.event_time import from_text
+from stream.eviction import Evicted
 from stream.inspection import Expected
 from stream.inspection_directory import inspect_directory
 from stream.inspection_topic import inspect_topic
@@ -92,12 +93,20 @@ def test_what_is_damaged_is_shown_as_that(tmp_path, file, content, reason):
     assert reason in found.detail
 
 
+def test_a_system_that_left_memory_is_shown_with_its_rows(tmp_path):
+    store = Snapshots(SnapshotSettings(directory=str(tmp_path)), config_hash="c")
+    store.save(PARTITION, 60, states(40, ("shop", "ship")), leaving={"ship": Evicted(last=39)})
+    (found,) = inspect_directory(tmp_path, Expected())
+    shown = [(system.name, system.rows) for system in found.systems]
+    assert (found.status, shown) == ("whole", [("shop", 40), ("ship", 40)])
+
+
 def test_a_newer_one_is_shown_as_that_and_its_systems_are_not_read(tmp_path):
     save(tmp_path, 60, 40)
     change_manifest(tmp_path / PARTITION / "00000001", schema_version=9)
     (found,) = inspect_directory(tmp_path, Expected())
     assert (found.status, found.schema_version, found.position) == ("newer_version", 9, 60)
-    assert found.detail == "schema version 9; this version of tocsin reads 1"
+    assert found.detail == "schema version 9; this version reads up to 2"
 
 
 def test_the_command_prints_tables_or_json_and_its_code_tells_of_damage(tmp_path, capsys):
@@ -176,10 +185,15 @@ def test_a_topics_damaged_and_newer_snapshots_are_shown_as_that(store, kafka):
     def write(what: str, value: bytes | None) -> None:
         producer.send(state_topic(kafka), value, owned.key(what).encode(), partition=1).get(10)
 
-    manifest = json.loads(store._manifest(owned, 70, b""))
+    with state_reader(kafka) as reader:
+        records = list(reader.records(state_topic(kafka), 1))
+    manifest = next(json.loads(r.value) for r in reversed(records) if r.key == owned.key("manifest").encode())
     write("manifest", json.dumps({**manifest, "schema_version": 9}).encode())
     (newer,) = inspect_topic(kafka, "", Expected())
-    assert (newer.status, newer.detail) == ("newer_version", "schema version 9; this version of tocsin reads 1")
+    assert (newer.status, newer.detail) == (
+        "newer_version",
+        "schema version 9; this version reads up to 2",
+    )
     write("manifest", b"{")
     (damaged,) = inspect_topic(kafka, "", Expected())
     assert damaged.status == "damaged"
