@@ -17,7 +17,9 @@ DRIFT = 2.0  # times the baseline's own drift is taken off
 
 def of_few_levels(before: FloatArray) -> dict[int, FloatArray]:
     """The columns of before (N, D) that have 3 to 8 levels, by number, with the readings that are there. O(N D)."""
-    columns = ((j, _finite(column)) for j, column in enumerate(before.T))
+    early = before[: 4 * MOST]
+    maybe = (j for j in range(before.shape[1]) if len(set(_finite(early[:, j]).tolist())) <= MOST)  # most are not
+    columns = ((j, _finite(before[:, j])) for j in maybe)
     return {j: column for j, column in columns if _has_few_levels(column)}
 
 
