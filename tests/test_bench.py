@@ -53,7 +53,7 @@ def test_data_end_rather_than_repeat() -> None:
 def test_every_section_of_the_table_prints(capsys: pytest.CaptureFixture[str]) -> None:
     bytes_to_verdict.with_predictor(4, rounds=1, rows=20, learned=60)
     bytes_to_verdict.without_predictor(4, rounds=1, rows=20, learned=60)
-    single_parts.repad2(2, rounds=1, rows=12)
+    single_parts.repad2(2, rounds=1, rows=6)
     single_parts.ssa(3, rounds=1, span=24, window=4)
     single_parts.graph(4, rounds=1, iterations=3)
     single_parts.rowwise(4, rounds=1, rows=16)

@@ -14,6 +14,7 @@ they differ.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -138,6 +139,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=512, help="of a round")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the worktrees are removed then, too
     with checkout(given.commits[0]) as first, checkout(given.commits[1]) as second:
         size = given.rounds, given.rows
         with Side(first, *size) as a, Side(second, *size) as b:
