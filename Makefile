@@ -26,7 +26,7 @@ kafka: $(READY)               ## a real broker, the demo recording through it, f
 bench: $(READY)               ## what a row costs, beside river
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/speed.py
 
-memory: $(READY)              ## resident memory over a million rows: ten minutes or more
+memory: $(READY)              ## resident memory over a million rows: up to half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/memory.py
 
 lock: $(READY)                ## after a change of dependencies in pyproject.toml
