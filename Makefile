@@ -31,7 +31,7 @@ bench: $(READY) $(PEERS)/ready      ## what everything costs beside its peers: o
 bench-growth: $(READY)        ## how that grows, to 10^6 rows, 1,000 variables and 10,000 systems
 	$(BENCH) tests/bench/growth.py
 
-memory: $(READY)              ## resident memory over a million rows: ten minutes or more
+memory: $(READY)              ## resident memory over a million rows: up to half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python tests/bench/memory.py
 
 soak: $(READY)                ## a thousand SIGKILLs of tocsin run and a minute without a broker: three quarters of an hour

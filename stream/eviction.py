@@ -1,11 +1,12 @@
 """Which systems leave memory for the snapshot store, and what stays of them.
 
-A system leaves when it has had no rows for long beside the newest row of its partition, or when it is the least
-recently used of too many. Both are judged by event time and the order of the rows alone; a system that left comes back
-from the store with its next reading, bit for bit, so that nothing but memory depends on who leaves and when.
+A system leaves when the newest row of its partition has gone on for long, in event time, since it had a row; or when it
+is the least recently used of too many. Both are judged by event time and the order of the rows alone (not by how old
+its rows are: a clock that is behind is not idle). A system that left comes back from the store with its next reading,
+bit for bit, so that nothing but memory depends on who leaves and when.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from typing import TypeAlias
 
@@ -38,15 +39,32 @@ class Recency:
     def __init__(self, evict_after_s: float = 0.0, most: int = 0) -> None:
         self._after = int(evict_after_s * NS_PER["s"])
         self._most = most
-        self._last: dict[Key, int] = {}  # the least recently used first
+        self._newest: dict[str, int] = {}  # partition -> its newest row of any system
+        self._last: dict[Key, int] = {}  # what that was at each system's last row; the least recently used first
 
     def saw(self, key: Key, time: int) -> None:
         """A reading of the system came; its newest row is of that time."""
+        self._put(key, self._advance(key[0], time))
+
+    def loaded(self, key: Key, time: int) -> None:
+        """The system came from a snapshot, with its newest row of that time."""
+        self._advance(key[0], time)
+        self._put(key, time)
+
+    def _advance(self, partition: str, time: int) -> int:
+        self._newest[partition] = max(time, self._newest.get(partition, time))
+        return self._newest[partition]
+
+    def _put(self, key: Key, time: int) -> None:
         self._last.pop(key, None)
         self._last[key] = time
 
     def forget(self, key: Key) -> None:
         self._last.pop(key, None)
+
+    def drop(self, partition: str) -> None:
+        """Its systems are forgotten."""
+        self._newest.pop(partition, None)
 
     @property
     def is_crowded(self) -> bool:
@@ -64,13 +82,4 @@ class Recency:
         return found
 
     def _idle(self) -> Iterator[Key]:
-        newest = _newest(self._last)
-        return (key for key, time in self._last.items() if newest[key[0]] - time > self._after)
-
-
-def _newest(last: Mapping[Key, int]) -> dict[str, int]:
-    """Partition -> its newest row of any system."""
-    found: dict[str, int] = {}
-    for (partition, _), time in last.items():
-        found[partition] = max(time, found.get(partition, time))
-    return found
+        return (key for key, time in self._last.items() if self._newest[key[0]] - time > self._after)

@@ -298,7 +298,7 @@ class Pipeline:
         except (KeyError, ValueError, TypeError, IndexError) as error:
             self.drop(key[0])
             raise StateError(f"the state of system {key[1]} does not fit this version: {error!r}") from error
-        self._recency.saw(key, system.aligner.newest)
+        self._recency.loaded(key, system.aligner.newest)
 
     def drop(self, partition: str) -> None:
         """Forget a partition's systems: another process owns them now."""
@@ -306,6 +306,7 @@ class Pipeline:
             self._remove(key)
         for key in [key for key in self._evicted if key[0] == partition]:
             del self._evicted[key]
+        self._recency.drop(partition)
         self._clocks.forget(partition)
 
     def _remove(self, key: Key) -> None:

@@ -294,7 +294,7 @@ class SnapshotSettings:
     store kafka keeps them in a compacted topic, from which a partition's next owner restores them on any host; auto is
     kafka with a Kafka source, else directory.
 
-    A system without a row for evict_after, beside the newest row of its partition, leaves memory at the next snapshot
+    A system without a row while its partition's newest one went on by evict_after leaves memory at the next snapshot
     and comes back from it with its next reading; so do the least recently used beyond max_systems_in_memory. Between
     two snapshots there may be a quarter more; then one is made at once. 0: none leaves for that reason.
     """

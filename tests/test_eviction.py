@@ -315,6 +315,28 @@ def test_who_is_idle_is_judged_by_the_newest_row_of_the_partition():
     assert recency.leaving() == {}
 
 
+def test_one_whose_clock_is_behind_is_not_idle_while_its_rows_come():
+    recency = Recency(10.0)
+    for second in range(100):
+        recency.saw(("p", "right"), second * SECOND)
+        recency.saw(("p", "behind"), (second - 3600) * SECOND)
+    assert recency.leaving() == {}
+    recency.saw(("p", "right"), 110 * SECOND)
+    assert recency.leaving() == {"p": ["behind"]}
+
+
+def test_what_comes_from_a_snapshot_is_as_idle_as_its_newest_row_says():
+    recency = Recency(10.0)
+    for name, time_s in (("b", 100), ("a", 0)):
+        recency.loaded(("p", name), time_s * SECOND)
+    assert recency.leaving() == {"p": ["a"]}
+    recency.forget(("p", "a"))
+    recency.forget(("p", "b"))
+    recency.drop("p")
+    recency.saw(("p", "a"), 0)
+    assert recency.leaving() == {}
+
+
 def test_of_too_many_the_least_recently_used_leave():
     recency = Recency(0.0, 2)
     for name in "abcda":
