@@ -133,7 +133,7 @@ class Runner:
     def _deliver(self, outcome: Outcome, batch: Batch, seconds: float) -> None:
         """Findings to the sinks, rejects to the dead letters."""
         self._observer.on_step(outcome, seconds)
-        rejects = [*batch.rejects, *outcome.rejects]
+        rejects = [*batch.rejects, *map(batch.as_it_came, outcome.rejects)]
         if self._is_live:
             _stamp(outcome, to_text(self._clock.now_ns()))
         if outcome.records:
