@@ -90,6 +90,16 @@ class Intake:
         self._row = int(state["row"])
 
 
+def believable(values: FloatArray) -> FloatArray:
+    """The values (T, D) with what is absurd as NaN, for those who take rows as they came otherwise.
+
+    >>> believable(np.array([[1.0, -1e308, np.nan]])).tolist()
+    [[1.0, nan, nan]]
+    """
+    absurd = np.abs(values) >= LARGEST
+    return np.where(absurd, np.nan, values) if absurd.any() else values
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _read(
     values: FloatArray,

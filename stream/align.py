@@ -275,7 +275,7 @@ def _unknown(readings: Readings, place: Any) -> Reject:
 
 
 def _reject(reason: str, detail: str, readings: Readings, place: Any) -> Reject:
-    """The original bytes are no longer at hand; the message that stands for them says the same."""
+    """The original bytes are not at hand; a message that says the same stands for them, unless the source has them."""
     row = readings.values[place]
     message = encode_row(readings.system, int(readings.times[place]), readings.names, row)
     return Reject(reason, detail, readings.partition, int(readings.offsets[place]), readings.system.encode(), message)

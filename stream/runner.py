@@ -156,7 +156,7 @@ class Runner:
         """Findings to the sinks, rejects to the dead letters."""
         self._observer.on_step(outcome, seconds)
         self._tell_clocks(outcome)
-        rejects = [*batch.rejects, *outcome.rejects]
+        rejects = [*batch.rejects, *map(batch.as_it_came, outcome.rejects)]
         if self._is_live:
             _stamp(outcome, to_text(self._clock.now_ns()))
         if outcome.records:

@@ -9,6 +9,8 @@ from detectors.causes.episode import Episode, open_episode, rows_since_onset
 from detectors.causes.graph import CausalGraph
 from detectors.causes.settings import CausesSettings, ChangeSettings, EpisodeSettings, EvidenceSettings, MssaSettings
 from detectors.findings import Ranking, Trigger
+from detectors.monitor import Monitor
+from detectors.settings import MonitorSettings
 
 NAMES = ["db.cpu", "db.io", "shop.ms", "shop.rate", "web.ms"]
 ONLY_VERDICTS = CausesSettings(change=ChangeSettings(enabled=False), mssa=MssaSettings(enabled=False))
@@ -159,3 +161,16 @@ def test_another_change_supersedes_an_episode_that_has_not_settled() -> None:
     assert first[-1].ended and "another change" in first[-1].note
     assert first[-1].time == 4290  # the rows of the next change are not its own
     assert any(r.opened == 4300 for r in rankings)
+
+
+def test_an_absurd_reading_is_a_missing_one_to_triggers_and_causes():
+    values = np.random.default_rng(3).normal(10.0, 0.1, (400, 4))
+    values[300:310, 1] += 4.0
+    rankings = []
+    for odd in (np.nan, 1e308):
+        values[303:306, 2] = values[150, 0] = odd
+        times = np.arange(len(values)) * 10**9
+        found = Monitor(("a.x", "a.y", "b.x", "b.y"), MonitorSettings()).step(Block(times, values.copy()))
+        assert found.rankings
+        rankings.append((found.triggers, found.rankings))
+    assert repr(rankings[0]) == repr(rankings[1])

@@ -406,3 +406,11 @@ def test_live_verdicts_say_when_they_were_seen_and_replayed_ones_do_not(tmp_path
         make(broker, tmp_path / str(is_live), is_live=is_live).run()
         seen = {f.observed_at for f in broker.findings if hasattr(f, "observed_at")}
         assert seen == {expected}
+
+
+def test_what_is_rejected_after_it_was_understood_is_kept_as_it_came():
+    late = row(1, 0.0, {"a": 1.0})
+    batch = Batch([late], originals={("p", 1): (b"its key", b"its bytes")})
+    rejected = Pipeline(FakeMonitor).process([row(0, 5.0, {"a": 1.0}), late]).rejects
+    assert [(r.reason, r.key, r.value) for r in map(batch.as_it_came, rejected)] == [("late", b"its key", b"its bytes")]
+    assert [r.key for r in map(Batch([late]).as_it_came, rejected)] == [b"shop"]

@@ -21,6 +21,7 @@ from detectors.causes.settings import CausesSettings
 from detectors.causes.trigger import TriggerDetector
 from detectors.causes.triggers import build_triggers
 from detectors.findings import Ranking, Trigger
+from detectors.intake import believable
 
 FEWEST_ROWS = 24  # quiet rows before an episode can open: a quarter of them is no baseline
 CALM_BATCHES = 3  # of an episode without verdict or trigger, after which more rows would say no more
@@ -59,7 +60,8 @@ class Causes:
         this ranking, which weighs the readings themselves."""
         triggers: list[Trigger] = []
         rankings: list[Ranking] = []
-        for time, row, verdict in zip(block.times.tolist(), block.values, verdicts.tolist(), strict=True):
+        values = believable(block.values)
+        for time, row, verdict in zip(block.times.tolist(), values, verdicts.tolist(), strict=True):
             fired = [t for d in self._triggers if (t := d.step(row, time, self._row)) is not None]
             triggers += fired
             if self._episode is not None and self._is_another(self._episode, fired):

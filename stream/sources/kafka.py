@@ -87,16 +87,19 @@ class KafkaSource:
         readings: list[Readings] = []
         rejects: list[Reject] = []
         positions: dict[str, int] = {}
+        originals: dict[tuple[str, int], tuple[bytes | None, bytes]] = {}
         for partition, messages in records.items():
             name = name_of(partition)
             if name not in self._started:  # start() seeks, so they come again
                 continue
-            good, bad = self._decoder.decode(name, (_raw(message) for message in messages))
+            raw = [_raw(message) for message in messages]
+            good, bad = self._decoder.decode(name, raw)
+            originals |= {(name, message.offset): (message.key, message.value) for message in raw}
             readings += good
             rejects += bad
             positions[name] = messages[-1].offset + 1
         self._positions |= positions
-        return Batch(readings, rejects, positions, assigned, revoked)
+        return Batch(readings, rejects, positions, assigned, revoked, originals=originals)
 
     def on_revoke(self, action: Callable[[Sequence[str]], None]) -> None:
         """The client's IO thread calls it while :meth:`read` waits, and the group waits for it; heartbeats do, too."""

@@ -48,6 +48,7 @@ class Batch:
     partition until :meth:`Source.start` was called for it. Revoked partitions' state must be dropped unsaved: another
     process owns them now (:meth:`Source.on_revoke` is when it can still be saved).
     end: nothing will ever follow (a file's end).
+    originals: key and bytes by partition and offset, where a source has them still, of every message in the readings.
     """
 
     readings: list[Readings] = field(default_factory=list)
@@ -56,6 +57,12 @@ class Batch:
     assigned: tuple[str, ...] = ()
     revoked: tuple[str, ...] = ()
     end: bool = False
+    originals: Mapping[tuple[str, int], tuple[bytes | None, bytes]] = field(default_factory=dict)
+
+    def as_it_came(self, reject: Reject) -> Reject:
+        """A reading that was rejected once it was understood, with the bytes that it came in, if they are known."""
+        key, value = self.originals.get((reject.partition, reject.offset), (reject.key, reject.value))
+        return replace(reject, key=key, value=value)
 
     def only(self, partitions: Collection[str]) -> "Batch":
         """What it has of some partitions."""
