@@ -5,6 +5,7 @@ What a disturbed run found and learned is compared with an undisturbed replay of
 """
 
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +17,14 @@ from comparison import Replay, differences, replay_of
 from keeper import Keeper
 from killing import kill_somewhere
 from process import Process
-from stage import ROWS, WAIT_S, Feed, Setting, all_of, rows_of, wait_for_commit, wait_for_rows, write_config
+from stage import ROWS, WAIT_S, Feed, Setting, all_of, rows_of, wait_for_commit, wait_for_rows, wait_until, write_config
 
 from stream import topics
 from stream.settings import KafkaSettings
 
 pytestmark = pytest.mark.kafka
 KILLS = 30
+SERVED_S = 30.0  # from the end of a worker until each of its partitions is read by another
 SYSTEMS = ("ship", "shop")
 FLEET = ("ship", "shop", "mill", "pump")  # each on a partition of its own
 BAD = (b"\xff\xfe no JSON", b'{"system": "shop"}', b'{"system": "shop", "ts": 1, "values": {"a.x": "text"}}', b"[1, 2]")
@@ -129,6 +131,8 @@ def test_state_moves_with_its_partitions_between_workers_that_share_no_disk(crea
     feed.write(60)
     wait_for_rows(killed, 20)
     killed.kill()
+    feed.write(20)
+    wait_for_commit(settings[0], [feed.written] * len(FLEET), timeout_s=SERVED_S)
     wait_for_rows(paused, 20)
     paused.pause()
     feed.write(130)
@@ -196,16 +200,39 @@ def test_a_broker_restart_is_told_in_few_words_and_costs_nothing(broker: Broker,
     feed.write(606)  # to the midst of a disturbance
     wait_for_rows(process, 500)
     broker.kill()
-    time.sleep(2.0)
+    time.sleep(8.0)  # longer than a session
     log = (tmp_path / "run.log").read_text()
     broker.start()
     feed.write_all()
     feed.close()
     wait_for_commit(setting, len(messages()))
+    wait_until(lambda: lag(process) == 0, lambda: f"lag {lag(process)}")
     assert process.stop() == 0
     assert differences(setting, replay, [len(messages())]) == []
     assert log.count("Kafka client") <= 3
     assert "level=error" not in log
+
+
+def lag(process: Process) -> float:
+    """Messages not read yet; none known is not none."""
+    counts = [count for name, count in process.metrics().items() if name.startswith("tocsin_lag_messages")]
+    return sum(counts) if counts else math.inf
+
+
+def test_a_broker_that_comes_late_is_waited_for_by_whoever_starts_tocsin_again(broker: Broker, setting, run, replay):
+    feed = Feed(setting, [messages()])
+    feed.write(100)
+    broker.kill()
+    try:
+        assert run(setting).wait(WAIT_S) == 4
+    finally:
+        broker.start()
+    process = run(setting)
+    feed.write_all()
+    feed.close()
+    wait_for_commit(setting, len(messages()))
+    assert process.stop() == 0
+    assert differences(setting, replay, [len(messages())]) == []
 
 
 def test_a_second_process_with_one_instance_id_ends_the_first_with_1(setting, run, tmp_path):
