@@ -45,7 +45,7 @@ class RobustEwmaSettings:
 class SlowEwma:
     """variables = |x - mean| in standard deviations, if the noise is normal, at most 1000; expected = the mean.
 
-    Mean and size are learned by the guard's weights. Cost: some 10 ns a reading.
+    Mean and size are learned by the guard's weights. Cost: some 10 ns a reading to score, 10 to learn.
     """
 
     name: ClassVar[str] = "slow_ewma"

@@ -56,7 +56,7 @@ class SparseSettings:
 class Sparse:
     """One row-wise member, few: the square of the r-th largest u, at most 400; fresh: the same of the rows themselves.
 
-    Cost: some 15 ns a reading.
+    Cost: some 15 ns a reading to score, 55 to learn.
     """
 
     name: ClassVar[str] = "sparse"
