@@ -95,20 +95,13 @@ def test_reloads_in_mid_stream_lose_nothing_and_wrong_configs_change_nothing(set
         document["snapshot"]["every"] = f"{20 + number}ms"
         setting.path.write_text(json.dumps({**document, **wrong}))
         process.reload()
-        wait_until(process, lambda seen, bad=bool(wrong), before=before: seen[ok] == 0 if bad else seen[when] > before)
+        done = (lambda: process.metrics()[ok] == 0) if wrong else (lambda last=before: process.metrics()[when] > last)
+        wait_until(done, lambda: "the config was not read again")
     feed.write_all()
     feed.close()
     wait_for_commit(setting, len(messages()))
     assert process.stop() == 0
     assert differences(setting, replay, [len(messages())]) == []
-
-
-def wait_until(process: Process, is_so: Callable[[dict[str, float]], bool]) -> None:
-    """Until its metrics are so."""
-    deadline = time.monotonic() + WAIT_S
-    while not is_so(process.metrics()):
-        assert process.is_running() and time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_state_moves_with_its_partitions_between_workers_that_share_no_disk(create_topics, run, tmp_path):
