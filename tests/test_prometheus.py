@@ -71,11 +71,12 @@ FOUND = "verdicts_total triggers_total silences_total incidents_opened_total inc
 PAGES = "pages_total pages_held_total pages_suppressed_total warmup_progress_ratio detectors_warming line_ratio"
 OUTSIDE = "dependency_attempts_total dependency_failures_total findings_refused_total offset_jumps_total"
 STATE = "snapshot_bytes snapshot_written_bytes_total snapshot_timestamp_seconds snapshots_passed_over_total"
+ITSELF = "canary_missed_total canary_delay_seconds_bucket memory_resident_bytes config_last_reload_successful"
 BESIDE = "background_submitted_total background_dropped_total background_restarts_total background_score_bucket"
 
 
 def test_what_one_must_see_is_on_the_dashboard() -> None:
-    wanted = f"{FLOW} {FOUND} {PAGES} {OUTSIDE} {STATE} {BESIDE}".split()
+    wanted = f"{FLOW} {FOUND} {PAGES} {OUTSIDE} {STATE} {BESIDE} {ITSELF}".split()
     assert {f"tocsin_{name}" for name in wanted} <= shown()
 
 
