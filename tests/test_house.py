@@ -74,7 +74,8 @@ def test_the_lock_has_hashes_and_no_addresses() -> None:
 
 
 def readme_commands() -> list[str]:
-    return re.findall(r"^\$ (tocsin [^\n|>]+)", (ROOT / "README.md").read_text(), re.M)
+    pages = "".join((ROOT / page).read_text() for page in ("README.md", "deploy/operating.md"))
+    return re.findall(r"^\$ (tocsin [^\n|>]+)", pages, re.M)
 
 
 def test_the_readmes_make_targets_exist() -> None:
