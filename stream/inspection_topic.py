@@ -11,7 +11,8 @@ from stream.event_time import NS_PER, to_text
 from stream.inspection import Expected, InspectedSnapshot, InspectedSystem, heading, inspected_system
 from stream.pieces import decode
 from stream.settings import KafkaSettings
-from stream.snapshot_topic import SCHEMA_VERSION, Found, contents_in, kept_in, parsed
+from stream.snapshot_records import Found, contents_in, kept_in, parsed
+from stream.snapshot_topic import SCHEMA_VERSION
 from stream.state_reader import state_reader
 from stream.topics import state_topic
 

@@ -24,7 +24,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,12 +36,12 @@ from stream.kafka_outbox import Outbox, Outgoing
 from stream.pieces import cut, decode, digest, encode, hashes_in, split
 from stream.pipeline import SystemState
 from stream.settings import KafkaSettings, SnapshotSettings
+from stream.snapshot_records import CLAIM, MANIFEST, Found, contents_in, kept_in, parsed
 from stream.snapshot_store import Judge, Saved, Snapshot
 from stream.state_reader import StateReader, state_reader
 from stream.topics import state_topic
 
 SCHEMA_VERSION = 2  # 2 has evicted systems; without any it is 1, which earlier versions of tocsin read, too
-CLAIM, MANIFEST = "claim", "manifest"
 LARGE = 512 << 10  # bytes of a piece of an evicted system's state
 FETCH_BYTES = 1 << 20  # at once, for one
 
@@ -309,96 +309,6 @@ class TopicSnapshots:
     def _send(self, owned: _Owned, key: str, value: bytes | None) -> Outgoing:
         self._bytes += len(key) + len(value or b"")
         return self._outbox.send(self._topic, key.encode(), value, [], partition=owned.number)
-
-
-class Found:
-    """The records of one input partition: the newest of each key, without those that were deleted.
-
-    claim, mark: offset and value of the last claim.
-    """
-
-    def __init__(self, partition: str, records: Iterable[Any]) -> None:
-        self.partition = partition
-        self.claim, self.mark = -1, b""
-        self._pieces: dict[int, dict[str, bytes]] = {}
-        self._manifests: dict[int, tuple[int, bytes]] = {}  # claim -> offset, content
-        for record in records:
-            name, _, rest = (record.key or b"").decode(errors="replace").partition("/")
-            if name == partition:
-                self._add(rest, record)
-
-    def _add(self, rest: str, record: Any) -> None:
-        claim, _, what = rest.partition("/")
-        if claim == CLAIM:
-            self.claim, self.mark = record.offset, record.value
-        elif what == MANIFEST:
-            self._replace(self._manifests, int(claim), record.value and (record.offset, record.value))
-        else:
-            self._replace(self._pieces.setdefault(int(claim), {}), what, record.value)
-
-    def _replace(self, known: dict[Any, Any], key: Any, value: Any) -> None:
-        known.pop(key, None)
-        if value is not None:
-            known[key] = value
-
-    def manifests(self) -> list[tuple[int, bytes]]:
-        """(claim, content), the newest owner's first."""
-        return [(claim, self._manifests[claim][1]) for claim in sorted(self._manifests, reverse=True)]
-
-    def saved_at(self, claim: int) -> int:
-        """The offset of the claim's manifest."""
-        return self._manifests[claim][0]
-
-    def size(self, claim: int) -> int:
-        """Bytes that are kept of the claim: its manifest and its pieces."""
-        return len(self._manifests[claim][1]) + sum(map(len, self._pieces.get(claim, {}).values()))
-
-    def late(self) -> Iterator[str]:
-        """What a former owner wrote after somebody else had claimed the partition and saved its own."""
-        for claim, (offset, _) in self._manifests.items():
-            if any(claim < other < offset for other in self._manifests):
-                yield f"a process that lost it wrote under claim {claim} at offset {offset}"
-
-    def content(self, claim: int, names: bytes) -> bytes:
-        """What was stored in these pieces. Raises ValueError for one that is missing or is not what was written."""
-        return b"".join(self._piece(claim, name) for name in hashes_in(names))
-
-    def _piece(self, claim: int, name: bytes) -> bytes:
-        piece = self._pieces.get(claim, {}).get(name.hex())
-        if piece is None or digest(piece) != name:
-            raise ValueError(f"piece {name.hex()} is {'missing' if piece is None else 'not what was written'}")
-        return piece
-
-    def keys(self) -> list[str]:
-        """All but the claim's."""
-        found = [f"{claim}/{what}" for claim, pieces in self._pieces.items() for what in pieces]
-        found += [f"{claim}/{MANIFEST}" for claim in self._manifests]
-        return [f"{self.partition}/{rest}" for rest in found]
-
-
-def contents_in(found: Found, claim: int, manifest: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """The name and the encoded state of each system. Raises ValueError or KeyError for a damaged snapshot."""
-    index = json.loads(found.content(claim, found.content(claim, bytes.fromhex(manifest["index"]))))
-    for name, roots in index.items():
-        yield name, found.content(claim, found.content(claim, bytes.fromhex(roots)))
-
-
-def kept_in(found: Found, claim: int, manifest: Mapping[str, Any]) -> dict[str, tuple[Evicted, bytes]]:
-    """The systems that were not in memory: what is known of each, and its encoded state."""
-    roots = bytes.fromhex(manifest.get("evicted", ""))  # not in those of earlier versions
-    listed = json.loads(found.content(claim, found.content(claim, roots)) or b"{}")
-    return {
-        name: (msgspec.convert(known, Evicted), found.content(claim, bytes.fromhex(pieces)))
-        for name, (known, pieces) in listed.items()
-    }
-
-
-def parsed(content: bytes) -> dict[str, Any]:
-    """A manifest. Raises ValueError."""
-    manifest = json.loads(content)
-    if not isinstance(manifest, dict):
-        raise ValueError(f"the manifest is no object: {manifest!r}")
-    return manifest
 
 
 def _index(systems: Mapping[str, _Stored]) -> bytes:
