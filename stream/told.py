@@ -1,5 +1,7 @@
 """An explanation as text: the causes, what moved first, the way to the symptom, and how sure all that is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from detectors.block import Block
@@ -7,6 +9,7 @@ from detectors.causes.confidence import UNKNOWN
 from detectors.findings import Cause, Edge, Explanation, Onset, Ranking
 from stream.console import Paint, apart, count, moment, number
 from stream.event_time import TimeStyle
+from stream.figure import TOLD_STATES
 from stream.records import plain
 
 SHOWN = 8  # causes, and variables that moved
@@ -22,7 +25,12 @@ def text(system: str, story: Explanation, rows: Block, style: TimeStyle) -> list
         return [*lines, "no cause stands out"]
     lines += [f"{headline(ranking)}; {how_sure(ranking)}", *_causes(ranking, paint)]
     lines += _moves(story.onsets, style, paint)
-    return [*lines, *_way(story.path, paint), *([ranking.note] if ranking.note else [])]
+    return [
+        *lines,
+        *_way(story.path, paint),
+        *_changed(ranking.edges, paint),
+        *([ranking.note] if ranking.note else []),
+    ]
 
 
 def headline(ranking: Ranking) -> str:
@@ -93,6 +101,20 @@ def _way(path: tuple[Edge, ...], paint: Paint) -> list[str]:
     return [*lines, *(f"  → {edge.effect:<{width}}  {paint(_relation(edge), 'dim')}" for edge in path)]
 
 
+def _changed(edges: Sequence[Edge], paint: Paint) -> list[str]:
+    """Relations that hold in one state only, the strongest first."""
+    lines = []
+    for state, heading in (
+        ("since_change", "relations only since the change"),
+        ("until_change", "relations that ended with the change"),
+    ):
+        found = [edge for edge in edges if edge.holds == state]
+        lines += [heading] if found else []
+        lines += [f"  {edge.cause} → {edge.effect}  {paint(_relation(edge), 'dim')}" for edge in found[:SHOWN]]
+        lines += [f"  and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
+    return lines
+
+
 def _relation(edge: Edge) -> str:
     """
     >>> _relation(Edge("db", "web", 2, 0.61, "given", 400))
@@ -100,4 +122,5 @@ def _relation(edge: Edge) -> str:
     """
     late = "in the same row" if edge.lag == 0 else f"{count(edge.lag, 'row')} later"
     learned = f"; from {count(edge.rows, 'row')}" if edge.rows else ""
-    return f"{late}, weight {number(edge.weight)}, {edge.origin}{learned}"
+    state = f"; {TOLD_STATES[edge.holds]}" if edge.holds in ("since_change", "until_change") else ""
+    return f"{late}, weight {number(edge.weight)}, {edge.origin}{learned}{state}"
