@@ -28,9 +28,9 @@ def draw(figure: Figure, *, title: str, subtitle: str) -> str:
     """The figure as an SVG document."""
     where = place(figure)
     right = max(where.right, MARGIN + _width_of(title, 17), MARGIN + _width_of(subtitle, 12))
-    width, height = right + MARGIN, where.bottom + LEGEND_HEIGHT + MARGIN
-    size = f'width="{width:.0f}" height="{height:.0f}"'
     told = [state for state in STATES if any(link.edge.holds == state for link in figure.links)]
+    width, height = right + MARGIN, where.bottom + LEGEND_HEIGHT + (22.0 if told else 0.0) + MARGIN
+    size = f'width="{width:.0f}" height="{height:.0f}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" {size} '
         'font-family="sans-serif" role="img">',
@@ -130,7 +130,8 @@ def _arrows(states: Sequence[Holds]) -> str:
 
 
 def _legend(top: float, left: str, states: Sequence[Holds]) -> Iterable[str]:
-    """What fills and lines mean, in two rows; and what is not shown. states: those that lines are told apart by."""
+    """What fills and lines mean, in two rows, or three; and what is not shown.
+    states: those that lines are told apart by."""
     x = MARGIN
     words = ("did not move", "strayed by up to 10", "30", "100", "more")
     for fill, word in zip((WHITE, *(fill for _, fill in reversed(FILLS))), words, strict=True):
@@ -138,21 +139,27 @@ def _legend(top: float, left: str, states: Sequence[Holds]) -> Iterable[str]:
         yield _text(x + 24.0, top, word, size=11)
         x += 42.0 + len(word) * 6.4
     yield _text(x, top, "times its usual spread", size=11, fill=FAINT)
-    x = MARGIN
-    for colour, width, dashes, word in (
+    strokes = (
         (QUIET, 2.0, "none", "given"),
         (QUIET, 2.0, DASHES, "learned, its direction may be wrong"),
         (PATH, 3.0, "none", "the way from the cause to the symptom"),
         (QUIET, 1.2, "none", "weak"),
         (QUIET, 5.0, "none", "strong"),
-        *((STATES[state][0], 2.0, STATES[state][1], TOLD_STATES[state]) for state in states),
-    ):
-        ends = f'x1="{x:.1f}" x2="{x + 34:.1f}" y1="{top + 24:.1f}" y2="{top + 24:.1f}"'
-        yield f'<line {ends} stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dashes}"/>'
-        yield _text(x + 40.0, top + 28.0, word, size=11)
-        x += 58.0 + len(word) * 6.4
+    )
+    yield from _strokes(top + 24.0, strokes)
+    yield from _strokes(top + 46.0, [(STATES[s][0], 2.0, STATES[s][1], TOLD_STATES[s]) for s in states])
     if left:
-        yield _text(MARGIN, top + 50.0, left, size=11, fill=FAINT)
+        yield _text(MARGIN, top + (72.0 if states else 50.0), left, size=11, fill=FAINT)
+
+
+def _strokes(level: float, strokes: Iterable[tuple[str, float, str, str]]) -> Iterable[str]:
+    """Lines beside what they mean, in a row: colour, width, dashes, word of each."""
+    x = MARGIN
+    for colour, width, dashes, word in strokes:
+        ends = f'x1="{x:.1f}" x2="{x + 34:.1f}" y1="{level:.1f}" y2="{level:.1f}"'
+        yield f'<line {ends} stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dashes}"/>'
+        yield _text(x + 40.0, level + 4.0, word, size=11)
+        x += 58.0 + len(word) * 6.4
 
 
 def _width_of(text: str, size: float) -> float:

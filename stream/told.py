@@ -98,7 +98,13 @@ def _way(path: tuple[Edge, ...], paint: Paint) -> list[str]:
         return ["no relation leads from the cause to another variable that moved"]
     lines = ["from the cause to the symptom", f"  {path[0].cause}"]
     width = max(len(edge.effect) for edge in path)
-    return [*lines, *(f"  → {edge.effect:<{width}}  {paint(_relation(edge), 'dim')}" for edge in path)]
+    return [*lines, *(f"  → {edge.effect:<{width}}  {paint(_step(edge), 'dim')}" for edge in path)]
+
+
+def _step(edge: Edge) -> str:
+    """A relation of the way, with the state in which it holds, if not in both."""
+    is_of_one = edge.holds in ("since_change", "until_change")
+    return f"{_relation(edge)}; {TOLD_STATES[edge.holds]}" if is_of_one else _relation(edge)
 
 
 def _changed(edges: Sequence[Edge], paint: Paint) -> list[str]:
@@ -122,5 +128,4 @@ def _relation(edge: Edge) -> str:
     """
     late = "in the same row" if edge.lag == 0 else f"{count(edge.lag, 'row')} later"
     learned = f"; from {count(edge.rows, 'row')}" if edge.rows else ""
-    state = f"; {TOLD_STATES[edge.holds]}" if edge.holds in ("since_change", "until_change") else ""
-    return f"{late}, weight {number(edge.weight)}, {edge.origin}{learned}{state}"
+    return f"{late}, weight {number(edge.weight)}, {edge.origin}{learned}"

@@ -178,6 +178,10 @@ def test_a_picture_of_a_great_system_stays_bounded_and_says_what_is_left_out() -
     assert "240 variables not shown" in draw(figure, title="", subtitle="")
 
 
+def texts(picture: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(picture).iter(f"{SVG}text"))
+
+
 def test_a_relation_of_one_state_has_a_stroke_of_its_own_and_a_word_in_the_legend() -> None:
     edges = [
         edge("a", "b", holds="both"),
@@ -191,6 +195,8 @@ def test_a_relation_of_one_state_has_a_stroke_of_its_own_and_a_word_in_the_legen
     assert strokes["a → b"] == ("#8a93a3", "7 5")  # as any learned one
     for words in ("only since the change", "ended with the change"):
         assert picture.count(f">{words}</text>") == 1
+    width = float(ElementTree.fromstring(picture).attrib["width"])
+    assert all(float(word.attrib["x"]) + 7 * len(word.text or "") < width for word in texts(picture))
     plain = draw(
         figure_of(explanation([edge("a", "b")], moved={"a": 5.0}, cause="a"), list("ab")), title="", subtitle=""
     )
