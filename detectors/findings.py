@@ -144,6 +144,9 @@ class Cause:
     evidence: dict[str, float]  # e.g. deviation, conditional, onset_rows, walk
 
 
+Holds = Literal["", "both", "since_change", "until_change"]
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """A directed relation of the causal graph between two variables (or entities, for a given graph)."""
@@ -154,6 +157,7 @@ class Edge:
     weight: float  # standardised; 1.0 for a given relation of which nothing was learned
     origin: Literal["given", "learned"]
     rows: int = 0  # sample size: the rows that lag and weight were learned from
+    holds: Holds = ""  # in which state; "": not told apart (causes.learning.form: joint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,7 @@ class Ranking:
     confidence: float  # 0 to 1, no probability
     answer: str  # the first cause's entity, or "unknown": then the causes are guesses
     note: str = ""  # why it gave up, or what to doubt
+    graph_agreement: float | None = None  # of the learned graph with the one before, 0 to 1; None: none before
 
 
 @dataclass(frozen=True, slots=True)

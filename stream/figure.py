@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from detectors.causes.graph import entity_of, members
-from detectors.findings import Edge, Explanation, Onset
+from detectors.findings import Edge, Explanation, Holds, Onset
 from stream.console import count, number
 
 WIDE = 16  # more variables than this are shown by their entities
@@ -16,6 +16,11 @@ MOST_NODES = 60
 LONGEST_NAME = 30  # letters
 LINKS_A_NODE = 1.2  # up to so many are shown; given relations always
 
+TOLD_STATES: dict[Holds, str] = {
+    "both": "holds before and after",
+    "since_change": "only since the change",
+    "until_change": "ended with the change",
+}
 Role = Literal["cause", "guess", "symptom", "path", ""]
 
 
@@ -73,10 +78,11 @@ class Link:
         """All that is known of it."""
         edge = self.edge
         origin = "given" if self.is_given else "learned"
+        state = f", {TOLD_STATES[edge.holds]}" if edge.holds else ""
         learned = f"learned from {count(edge.rows, 'row')}" if edge.rows else "nothing learned"
         more = f"; one of {self.relations} relations" if self.relations > 1 else ""
         lag, weight = count(edge.lag, "row"), number(edge.weight)
-        return f"{edge.cause} → {edge.effect}: {origin}, lag {lag}, weight {weight}, {learned}{more}"
+        return f"{edge.cause} → {edge.effect}: {origin}, lag {lag}, weight {weight}, {learned}{state}{more}"
 
     @property
     def label(self) -> str:
@@ -139,13 +145,17 @@ def _shown_links(
     links: dict[tuple[str, str], list[Edge]], path: Sequence[tuple[str, str]], nodes: dict[str, Node], most: int
 ) -> list[tuple[str, str]]:
     """The path, the given relations, and learned ones that do not say the opposite of what is shown already: those
-    between nodes that moved first, the strongest first."""
+    since the change first, then between nodes that moved, the strongest first."""
     given = [pair for pair, edges in links.items() if _is_given(edges)]
     shown = dict.fromkeys([*path, *given])
-    for pair in sorted(links, key=lambda pair: sum(nodes[name].rows is None for name in pair)):
+    for pair in sorted(links, key=lambda pair: (not _is_new(links[pair]), sum(nodes[n].rows is None for n in pair))):
         if len(shown) < most and pair[::-1] not in shown:
             shown[pair] = None
     return list(shown)
+
+
+def _is_new(edges: Sequence[Edge]) -> bool:
+    return any(edge.holds == "since_change" for edge in edges)
 
 
 def _is_given(edges: Sequence[Edge]) -> bool:

@@ -1,14 +1,16 @@
 """The causal graph as a picture: one self-contained SVG, causes left, effects right.
 
 Fill is how far a node strayed, a line's width the strength of a relation, solid what the user gave and dashed what was
-learned. The way from the cause to the symptom is drawn strong and labelled. White ground, generic fonts; every node and
-line has a tooltip with all that is known of it.
+learned; a relation that there is only since the change is dotted, one that ended with it dash-dotted. The way from the
+cause to the symptom is drawn strong and labelled. White ground, generic fonts; every node and line has a tooltip with
+all that is known of it.
 """
 
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from stream.figure import Figure, Link, Node
+from detectors.findings import Holds
+from stream.figure import TOLD_STATES, Figure, Link, Node
 from stream.placement import LETTER, MARGIN, Box, Curve, Placement, flag_width, place
 
 INK, FAINT, QUIET, PATH, WHITE = "#1f2430", "#5b6472", "#8a93a3", "#1d4ed8", "#ffffff"
@@ -16,26 +18,31 @@ FILLS = ((100.0, "#7f1d1d"), (30.0, "#c2410c"), (10.0, "#fb923c"), (0.0, "#fed7a
 DARK = ("#7f1d1d", "#c2410c")  # fills that need white letters
 LEGEND_HEIGHT = 74.0
 DASHES = "7 5"
+STATES: dict[Holds, tuple[str, str]] = {  # colour, dashes
+    "since_change": ("#b45309", "1.5 4"),
+    "until_change": ("#be123c", "12 4 2 4"),
+}
 
 
 def draw(figure: Figure, *, title: str, subtitle: str) -> str:
     """The figure as an SVG document."""
     where = place(figure)
     right = max(where.right, MARGIN + _width_of(title, 17), MARGIN + _width_of(subtitle, 12))
-    width, height = right + MARGIN, where.bottom + LEGEND_HEIGHT + MARGIN
+    told = [state for state in STATES if any(link.edge.holds == state for link in figure.links)]
+    width, height = right + MARGIN, where.bottom + LEGEND_HEIGHT + (22.0 if told else 0.0) + MARGIN
     size = f'width="{width:.0f}" height="{height:.0f}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" {size} '
         'font-family="sans-serif" role="img">',
         f"<title>{_safe(title)}</title>",
-        _arrows(),
+        _arrows(told),
         f'<rect {size} fill="{WHITE}"/>',
         _text(MARGIN, MARGIN + 14.0, title, size=17, weight="bold"),
         _text(MARGIN, MARGIN + 35.0, subtitle, fill=FAINT),
         *_links(figure.links, where),
         *(_node(node, where.boxes[number], where.is_roomy) for number, node in enumerate(figure.nodes)),
         *_labels(figure.links, where),
-        *_legend(where.bottom + 34.0, figure.left),
+        *_legend(where.bottom + 34.0, figure.left, told),
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
@@ -46,12 +53,19 @@ def _links(links: Sequence[Link], where: Placement) -> Iterable[str]:
     for number in sorted(range(len(links)), key=lambda number: links[number].is_path):
         link = links[number]
         colour, arrow, opacity = (PATH, "path", 1.0) if link.is_path else (QUIET, "quiet", 0.75)
-        dashes = "" if link.is_given else f' stroke-dasharray="{DASHES}"'
+        if link.edge.holds in STATES and not link.is_path:
+            colour, arrow, opacity = STATES[link.edge.holds][0], link.edge.holds, 0.9
+        dashes = f' stroke-dasharray="{drawn}"' if (drawn := _dashes(link)) else ""
         yield (
             f'<path d="{_curves(where.routes[number])}" fill="none" stroke="{colour}" '
             f'stroke-width="{_line_width(link):.1f}" stroke-opacity="{opacity}"{dashes} marker-end="url(#{arrow})">'
             f"<title>{_safe(link.told)}</title></path>"
         )
+
+
+def _dashes(link: Link) -> str:
+    """Of its line: by the state in which it holds, if not in both; else by its origin."""
+    return STATES[link.edge.holds][1] if link.edge.holds in STATES else "" if link.is_given else DASHES
 
 
 def _curves(curves: Sequence[Curve]) -> str:
@@ -106,16 +120,18 @@ def _labels(links: Sequence[Link], where: Placement) -> Iterable[str]:
         yield _text(MARGIN, where.alone_top - 10.0, "moved, with no relation shown", size=11, fill=FAINT)
 
 
-def _arrows() -> str:
+def _arrows(states: Sequence[Holds]) -> str:
     one = (
         '<marker id="{0}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="10" markerHeight="10" orient="auto" '
         'markerUnits="userSpaceOnUse"><path d="M0 0.8L10 5L0 9.2z" fill="{1}"/></marker>'
     )
-    return f"<defs>{one.format('path', PATH)}{one.format('quiet', QUIET)}</defs>"
+    more = "".join(one.format(state, STATES[state][0]) for state in states)
+    return f"<defs>{one.format('path', PATH)}{one.format('quiet', QUIET)}{more}</defs>"
 
 
-def _legend(top: float, left: str) -> Iterable[str]:
-    """What fills and lines mean, in two rows; and what is not shown."""
+def _legend(top: float, left: str, states: Sequence[Holds]) -> Iterable[str]:
+    """What fills and lines mean, in two rows, or three; and what is not shown.
+    states: those that lines are told apart by."""
     x = MARGIN
     words = ("did not move", "strayed by up to 10", "30", "100", "more")
     for fill, word in zip((WHITE, *(fill for _, fill in reversed(FILLS))), words, strict=True):
@@ -123,20 +139,27 @@ def _legend(top: float, left: str) -> Iterable[str]:
         yield _text(x + 24.0, top, word, size=11)
         x += 42.0 + len(word) * 6.4
     yield _text(x, top, "times its usual spread", size=11, fill=FAINT)
-    x = MARGIN
-    for colour, width, dashes, word in (
+    strokes = (
         (QUIET, 2.0, "none", "given"),
         (QUIET, 2.0, DASHES, "learned, its direction may be wrong"),
         (PATH, 3.0, "none", "the way from the cause to the symptom"),
         (QUIET, 1.2, "none", "weak"),
         (QUIET, 5.0, "none", "strong"),
-    ):
-        ends = f'x1="{x:.1f}" x2="{x + 34:.1f}" y1="{top + 24:.1f}" y2="{top + 24:.1f}"'
-        yield f'<line {ends} stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dashes}"/>'
-        yield _text(x + 40.0, top + 28.0, word, size=11)
-        x += 58.0 + len(word) * 6.4
+    )
+    yield from _strokes(top + 24.0, strokes)
+    yield from _strokes(top + 46.0, [(STATES[s][0], 2.0, STATES[s][1], TOLD_STATES[s]) for s in states])
     if left:
-        yield _text(MARGIN, top + 50.0, left, size=11, fill=FAINT)
+        yield _text(MARGIN, top + (72.0 if states else 50.0), left, size=11, fill=FAINT)
+
+
+def _strokes(level: float, strokes: Iterable[tuple[str, float, str, str]]) -> Iterable[str]:
+    """Lines beside what they mean, in a row: colour, width, dashes, word of each."""
+    x = MARGIN
+    for colour, width, dashes, word in strokes:
+        ends = f'x1="{x:.1f}" x2="{x + 34:.1f}" y1="{level:.1f}" y2="{level:.1f}"'
+        yield f'<line {ends} stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dashes}"/>'
+        yield _text(x + 40.0, level + 4.0, word, size=11)
+        x += 58.0 + len(word) * 6.4
 
 
 def _width_of(text: str, size: float) -> float:

@@ -88,6 +88,7 @@ class IncidentRecord(msgspec.Struct, tag_field="kind", tag="incident", kw_only=T
     causes: list[dict[str, Any]] = []
     baseline_causes: list[dict[str, Any]] = []
     graph: dict[str, Any] = {}
+    graph_agreement: float | None = None  # with the graph of the update before, 0 to 1: how far it has settled
     converged: bool = False
     confidence: float | None = None
     answer: str = ""  # the first cause's entity, or "unknown": then the causes are guesses
@@ -183,6 +184,7 @@ def ranking_fields(ranking: Ranking, *, causes: int | None = None, edges: int | 
     return {
         "causes": plain(kept),
         "baseline_causes": plain(baseline),
+        "graph_agreement": plain(ranking.graph_agreement),
         "graph": graph_document(_about(ranking.edges, {c.entity for c in (*kept, *baseline)})[:edges]),
         "converged": bool(ranking.converged),
         "confidence": plain(ranking.confidence),

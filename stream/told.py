@@ -1,5 +1,7 @@
 """An explanation as text: the causes, what moved first, the way to the symptom, and how sure all that is."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from detectors.block import Block
@@ -7,6 +9,7 @@ from detectors.causes.confidence import UNKNOWN
 from detectors.findings import Cause, Edge, Explanation, Onset, Ranking
 from stream.console import Paint, apart, count, moment, number
 from stream.event_time import TimeStyle
+from stream.figure import TOLD_STATES
 from stream.records import plain
 
 SHOWN = 8  # causes, and variables that moved
@@ -22,7 +25,12 @@ def text(system: str, story: Explanation, rows: Block, style: TimeStyle) -> list
         return [*lines, "no cause stands out"]
     lines += [f"{headline(ranking)}; {how_sure(ranking)}", *_causes(ranking, paint)]
     lines += _moves(story.onsets, style, paint)
-    return [*lines, *_way(story.path, paint), *([ranking.note] if ranking.note else [])]
+    return [
+        *lines,
+        *_way(story.path, paint),
+        *_changed(ranking.edges, paint),
+        *([ranking.note] if ranking.note else []),
+    ]
 
 
 def headline(ranking: Ranking) -> str:
@@ -90,7 +98,27 @@ def _way(path: tuple[Edge, ...], paint: Paint) -> list[str]:
         return ["no relation leads from the cause to another variable that moved"]
     lines = ["from the cause to the symptom", f"  {path[0].cause}"]
     width = max(len(edge.effect) for edge in path)
-    return [*lines, *(f"  → {edge.effect:<{width}}  {paint(_relation(edge), 'dim')}" for edge in path)]
+    return [*lines, *(f"  → {edge.effect:<{width}}  {paint(_step(edge), 'dim')}" for edge in path)]
+
+
+def _step(edge: Edge) -> str:
+    """A relation of the way, with the state in which it holds, if not in both."""
+    is_of_one = edge.holds in ("since_change", "until_change")
+    return f"{_relation(edge)}; {TOLD_STATES[edge.holds]}" if is_of_one else _relation(edge)
+
+
+def _changed(edges: Sequence[Edge], paint: Paint) -> list[str]:
+    """Relations that hold in one state only, the strongest first."""
+    lines = []
+    for state, heading in (
+        ("since_change", "relations only since the change"),
+        ("until_change", "relations that ended with the change"),
+    ):
+        found = [edge for edge in edges if edge.holds == state]
+        lines += [heading] if found else []
+        lines += [f"  {edge.cause} → {edge.effect}  {paint(_relation(edge), 'dim')}" for edge in found[:SHOWN]]
+        lines += [f"  and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
+    return lines
 
 
 def _relation(edge: Edge) -> str:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from detectors.causes.conditional import LARGEST_LEVERAGE, SCALE_FLOOR, with_lag
 from detectors.causes.deviation import Baseline, standardise
 from detectors.causes.exceedance import HORIZONS, LEAST_LINE, LOUDEST, TAIL, log_excess
-from detectors.causes.learning import RATE, STAGES, _inside
+from detectors.causes.learning import RATE, STAGES, inside
 
 Array = NDArray[np.float64]
 
@@ -100,5 +100,5 @@ def slow_descend(correlation: Array, start: Array, free: Array, penalty: Array, 
             rate = RATE / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
             moved = weights - rate * mean / (1 - 0.9**step)
             weights = np.sign(moved) * np.maximum(0.0, np.abs(moved) - rate * stage * penalty) * free
-            weights[:count] = _inside(weights[:count])
+            weights[:count] = inside(weights[:count])
     return weights

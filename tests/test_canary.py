@@ -11,12 +11,13 @@ from typing import Any
 import fakes
 import numpy as np
 import pytest
+from comparison import findings
 from fakes import SECOND, FakeClock, FakeMonitor
 from kafka import KafkaProducer
 from keeper import Keeper
 from process import Process
 from prometheus_client import CollectorRegistry
-from test_kafka_run import findings, write_config
+from stage import write_config
 
 from stream.assembly import check, make_pipeline
 from stream.canary import Canary, CanaryRow

@@ -145,7 +145,7 @@ def test_explain_names_the_cause_for_machines(recording, capsys):
     assert {"entity", "variable", "score", "share", "evidence"} <= document["causes"][0].keys()
     assert document["baseline_causes"][0]["entity"] == "db"
     assert document["answer"] == "db"
-    assert document["graph"]["edges"][0].keys() == {"cause", "effect", "lag", "weight", "origin", "rows"}
+    assert document["graph"]["edges"][0].keys() == {"cause", "effect", "lag", "weight", "origin", "rows", "holds"}
     first = document["onsets"][0]
     assert (first["variable"], first["time"]) == ("db.cpu", at)
     assert first["expected"] < first["upper"] < first["actual"]
@@ -253,6 +253,25 @@ def test_explain_takes_a_graph(recording, tmp_path, capsys):
         "given"
     }
     assert "given" not in {origin for (cause, _), origin in origins.items() if cause[:3] == "web"}
+
+
+def test_explain_tells_relations_that_the_change_brought_and_ended(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(900, 4))
+    x[1:600, 1] += 0.9 * x[:599, 0]  # until the change a moves b, since then it moves c
+    x[600:, 2] += 0.9 * x[599:-1, 0]
+    rows = "".join(f"{t},{','.join(map(str, row))}\n" for t, row in enumerate(x))
+    (tmp_path / "rows.csv").write_text("time,a,b,c,d\n" + rows)
+    (tmp_path / "tocsin.yml").write_text("monitor: {causes: {learning: {form: disentangled}}}\n")
+    words = "explain", tmp_path / "rows.csv", "--at", 600, "--config", tmp_path / "tocsin.yml"
+    _, said, _ = run(capsys, *words)
+    assert "relations only since the change\n  a → c" in said
+    assert "relations that ended with the change\n  a → b" in said
+    _, out, _ = run(capsys, *words, "--output", "json")
+    holds = {(edge["cause"], edge["effect"]): edge["holds"] for edge in json.loads(out)["graph"]["edges"]}
+    assert holds == {("a", "c"): "since_change", ("a", "b"): "until_change"}
+    _, picture, _ = run(capsys, *words, "--output", "svg")
+    assert "only since the change" in picture and "ended with the change" in picture
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_drawn_systems_are_acyclic_and_repeat() -> None:
 
 
 def test_a_trial_finds_a_level_fault_with_nothing_told() -> None:
-    trial = run_trial("level", 1, variables=6, before=300, nonlinear=False, given=False)
+    trial = run_trial("level", 1, variables=6, before=300, nonlinear=False, given=False, form="joint")
     assert trial.delay is not None
     assert 1 <= trial.rank <= 3
     lines = [*table([trial], 300), *calibration([trial])]

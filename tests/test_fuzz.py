@@ -34,7 +34,7 @@ def test_bad_records_are_counted_and_kept_byte_for_byte_and_leave_no_trace_in_wh
         keeper.close()
     assert result.faults == []
     assert len(result.families) >= 13
-    assert result.reasons.keys() >= {"not_json", "no_ts", "bad_ts", "no_values", "not_a_number", "not_finite", "late"}
+    assert result.reasons.keys() >= {"not_json", "no_ts", "bad_ts", "no_values", "not_a_number", "not_finite", "past"}
     assert result.reasons.keys() >= {"future", "too_long"}
     assert "Traceback" not in (tmp_path / "run.log").read_text()
 
@@ -57,7 +57,7 @@ def _process(pipeline: Pipeline, messages: list[bytes], *, now_s: int) -> int:
     readings, rejects = Decoder().decode("p", raw)
     assert {reject.reason for reject in rejects} <= set(REASONS)
     outcome = pipeline.process([r for r in readings if r.system in SYSTEMS], now=now_s * 10**9)
-    assert {reject.reason for reject in outcome.rejects} <= {"late", "duplicate", "future", "unknown_variable"}
+    assert {reject.reason for reject in outcome.rejects} <= {"late", "past", "duplicate", "future", "unknown_variable"}
     return outcome.rows
 
 

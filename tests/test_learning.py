@@ -5,7 +5,7 @@ import pytest
 from reference_causes import slow_descend
 
 from detectors.causes.graph import CausalGraph
-from detectors.causes.learning import _descend, _free, _on_cycles, learn, moments
+from detectors.causes.learning import descend, free_weights, learn, moments, on_cycles
 from detectors.causes.settings import LearningSettings
 
 NAMES = ["a.x", "b.x", "c.x", "d.x"]
@@ -38,7 +38,7 @@ def test_the_part_within_a_row_has_no_cycle(seed: int) -> None:
     graph = learn(moments(mixed, 1), [f"v{i}" for i in range(8)], LearningSettings(prune=0.01)).graph
     now = np.zeros((8, 8), dtype=bool)
     now[graph.causes[graph.lags == 0], graph.effects[graph.lags == 0]] = True
-    assert not _on_cycles(now).any()
+    assert not on_cycles(now).any()
 
 
 @pytest.mark.parametrize("lags", [1, 3])
@@ -49,8 +49,8 @@ def test_the_descent_equals_a_plain_one_bit_for_bit(lags: int) -> None:
     start = 0.2 * rng.normal(size=(9 * (lags + 1), 9))
     settings = LearningSettings(lags=lags)
     penalty = settings.sparsity * ~np.tile(known, (lags + 1, 1))
-    slow = slow_descend(correlation, start, _free(known, lags + 1), penalty, settings.iterations)
-    np.testing.assert_array_equal(_descend(correlation, start, known, settings), slow)
+    slow = slow_descend(correlation, start, free_weights(known, lags + 1), penalty, settings.iterations)
+    np.testing.assert_array_equal(descend(correlation, start, known, settings), slow)
 
 
 def test_a_given_relation_stays_given_and_is_never_reversed() -> None:
@@ -82,7 +82,7 @@ def test_a_warm_start_goes_on_where_the_last_update_ended() -> None:
     found, short = moments(simulated(2000), 1), LearningSettings(iterations=30)
     first = learn(found, NAMES, short)
     second = learn(found, NAMES, short, before=first)
-    best = _descend(
+    best = descend(
         found.correlation(), np.zeros((8, 4)), np.zeros((4, 4), dtype=bool), LearningSettings(iterations=3000)
     )
     assert np.abs(second.weights - best).sum() < np.abs(first.weights - best).sum()
@@ -99,4 +99,4 @@ def test_too_few_rows_or_too_many_variables_keep_the_given_graph_and_say_so() ->
 def test_a_cycle_loses_its_weakest_edge() -> None:
     edges = np.zeros((4, 4), dtype=bool)
     edges[0, 1] = edges[1, 2] = edges[2, 0] = edges[2, 3] = True
-    assert set(map(tuple, np.argwhere(_on_cycles(edges)))) == {(0, 1), (1, 2), (2, 0)}
+    assert set(map(tuple, np.argwhere(on_cycles(edges)))) == {(0, 1), (1, 2), (2, 0)}

@@ -19,8 +19,10 @@ def random_links(nodes: int, count: int, seed: int) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in pairs]
 
 
-def edge(cause: str, effect: str, *, weight: float = 0.5, origin: str = "learned", lag: int = 1) -> Edge:
-    return Edge(cause, effect, lag, weight, origin, 600)
+def edge(
+    cause: str, effect: str, *, weight: float = 0.5, origin: str = "learned", lag: int = 1, holds: str = ""
+) -> Edge:
+    return Edge(cause, effect, lag, weight, origin, 600, holds)
 
 
 def explanation(
@@ -174,3 +176,37 @@ def test_a_picture_of_a_great_system_stays_bounded_and_says_what_is_left_out() -
     assert (len(figure.nodes), figure.nodes_left) == (MOST_NODES, 240)
     assert any(node.role == "cause" for node in figure.nodes)
     assert "240 variables not shown" in draw(figure, title="", subtitle="")
+
+
+def texts(picture: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(picture).iter(f"{SVG}text"))
+
+
+def test_a_relation_of_one_state_has_a_stroke_of_its_own_and_a_word_in_the_legend() -> None:
+    edges = [
+        edge("a", "b", holds="both"),
+        edge("b", "c", holds="since_change"),
+        edge("c", "d", holds="until_change"),
+    ]
+    picture = draw(figure_of(explanation(edges, moved={"a": 5.0}, cause="a"), list("abcd")), title="", subtitle="")
+    lines = [p for p in ElementTree.fromstring(picture).iter(f"{SVG}path") if p.find(f"{SVG}title") is not None]
+    strokes = {p.findtext(f"{SVG}title", "").split(":")[0]: (p.get("stroke"), p.get("stroke-dasharray")) for p in lines}
+    assert len(set(strokes.values())) == 3
+    assert strokes["a → b"] == ("#8a93a3", "7 5")  # as any learned one
+    for words in ("only since the change", "ended with the change"):
+        assert picture.count(f">{words}</text>") == 1
+    width = float(ElementTree.fromstring(picture).attrib["width"])
+    assert all(float(word.attrib["x"]) + 7 * len(word.text or "") < width for word in texts(picture))
+    plain = draw(
+        figure_of(explanation([edge("a", "b")], moved={"a": 5.0}, cause="a"), list("ab")), title="", subtitle=""
+    )
+    assert "the change</text>" not in plain
+
+
+def test_relations_since_the_change_are_shown_before_stronger_ones() -> None:
+    names = [f"n{i}" for i in range(8)]
+    known = [edge(a, b, weight=0.9, holds="both") for a, b in combinations(names, 2)][:20]
+    new = edge("n6", "n7", weight=0.2, holds="since_change")
+    figure = figure_of(explanation([*known, new], moved={"n0": 5.0}, cause="n0"), names)
+    assert "since_change" in {link.edge.holds for link in figure.links}
+    assert figure.links_left > 0

@@ -9,10 +9,11 @@ from detectors.causes.confidence import judge_confidence
 from detectors.causes.deviation import peer_groups
 from detectors.causes.evidence import Evidence, Window, gather, know_quiet, second_looks
 from detectors.causes.graph import CausalGraph
-from detectors.causes.learning import Learned, learn, moments_around
+from detectors.causes.learning import Learned
 from detectors.causes.ranking import plain_ranking, ranked, suspects
 from detectors.causes.settings import CausesSettings, EvidenceSettings, LearningSettings
 from detectors.causes.story import find_moves, follow, list_onsets
+from detectors.causes.update import update_graph
 from detectors.findings import Explanation, Ranking
 
 FEWEST_ROWS = 8  # before the change
@@ -69,7 +70,7 @@ def explain(
     return Explanation(
         ranking,
         onsets=list_onsets(moves, times, split, window, quiet.baseline, variables),
-        path=follow(learned.graph, int(found.scores.argmax()), moves),
+        path=follow(learned.graph.in_force(), int(found.scores.argmax()), moves),
     )
 
 
@@ -80,8 +81,7 @@ def _learn(
     count = len(variables)
     if not settings.enabled:
         return Learned(given if given is not None else CausalGraph.empty(variables), np.zeros((0, count)))
-    found = moments_around(evidence.before, evidence.between, evidence.after, settings.lags)
-    return learn(found, variables, settings, given=given)
+    return update_graph(evidence, variables, settings, given=given)
 
 
 def told_window(values: FloatArray, split: int, settings: EvidenceSettings) -> Window:

@@ -7,7 +7,11 @@ from typing import Literal
 import numpy as np
 
 from detectors.block import BoolArray, FloatArray, IntArray
-from detectors.findings import Edge
+from detectors.findings import Edge, Holds
+
+HOLDS: tuple[Holds, ...] = ("", "both", "since_change", "until_change")
+UNTIL_CHANGE = HOLDS.index("until_change")
+SINCE_CHANGE = HOLDS.index("since_change")
 
 
 def entity_of(variable: str) -> str:
@@ -36,6 +40,7 @@ class CausalGraph:
     how many rows lags and weights were learned from; 0 = they were not.
     links: the given relations by the names the user gave, each once; an entity's link stands for edges between all
     its variables.  unknown: names of the user's that no variable or entity has.
+    holds: (E,) places in HOLDS, in which state each edge holds; None where the two states were not told apart.
     """
 
     variables: tuple[str, ...]
@@ -47,6 +52,7 @@ class CausalGraph:
     links: tuple[tuple[str, str], ...] = ()
     unknown: tuple[str, ...] = ()
     rows: int = 0
+    holds: IntArray | None = None
 
     @classmethod
     def empty(cls, variables: Sequence[str]) -> "CausalGraph":
@@ -104,6 +110,7 @@ class CausalGraph:
             float(self.weights[number]),
             "given" if self.given[number] else "learned",
             self.rows,
+            HOLDS[0 if self.holds is None else int(self.holds[number])],
         )
 
     def only(self, keep: BoolArray) -> "CausalGraph":
@@ -115,4 +122,13 @@ class CausalGraph:
             lags=self.lags[keep],
             weights=self.weights[keep],
             given=self.given[keep],
+            holds=None if self.holds is None else self.holds[keep],
         )
+
+    def before_change(self) -> "CausalGraph":
+        """The graph as it was before the change that it tells of."""
+        return self if self.holds is None else replace(self.only(self.holds != SINCE_CHANGE), holds=None)
+
+    def in_force(self) -> "CausalGraph":
+        """The graph without the learned relations that ended with the change; given ones are the user's."""
+        return self if self.holds is None else self.only((self.holds != UNTIL_CHANGE) | self.given)

@@ -62,19 +62,30 @@ def moments(rows: FloatArray, lags: int) -> Moments:
     return Moments(table.sum(axis=0), table.T @ table, len(table), lags)
 
 
-def moments_around(before: FloatArray, between: FloatArray, after: FloatArray, lags: int) -> Moments:
-    """Moments of quiet rows and of the rows of a change together; the rows between the two serve as lags only."""
+def moments_around(before: FloatArray, between: FloatArray, after: FloatArray, lags: int) -> tuple[Moments, Moments]:
+    """Moments of quiet rows, and of the rows of a change; the rows between the two serve as lags only."""
     ahead = between[-lags:] if lags else between[:0]
-    return moments(before, lags) + moments(np.concatenate([ahead, after]), lags)
+    return moments(before, lags), moments(np.concatenate([ahead, after]), lags)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the disentangled form carries through an episode: weights (N, D) of the quiet rows alone, pruned, and of the
+    relations that the new state added."""
+
+    quiet: FloatArray
+    dependent: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """graph: pruned and acyclic within a row.  weights: (N, D) as the next update starts from.  note: what to doubt."""
+    """graph: pruned and acyclic within a row.  weights: (N, D) as the next update starts from.  note: what to doubt.
+    parts: of the disentangled form, while an episode lasts."""
 
     graph: CausalGraph
     weights: FloatArray
     note: str = ""
+    parts: Parts | None = None
 
 
 def learn(
@@ -93,20 +104,27 @@ def learn(
     count = len(variables)
     prior = given if given is not None else CausalGraph.empty(variables)
     start = before.weights if before is not None else np.zeros((count * (found.lags + 1), count))
-    if count > settings.max_variables:
-        return Learned(prior, start, f"no graph is learned above {settings.max_variables} variables, got {count}")
-    if found.count < 3 * count:
-        return Learned(prior, start, f"no graph is learned below {3 * count} rows, got {found.count}")
+    if reason := why_not(found, count, settings):
+        return Learned(prior, start, reason)
     known = prior.adjacency()
-    weights = _descend(found.correlation(), start, known, settings)
-    graph = _graph(weights, variables, prior, known, settings.prune)
+    weights = descend(found.correlation(), start, known, settings)
+    graph = graph_of(weights, variables, prior, known, settings.prune)
     return Learned(replace(graph, rows=found.count), weights)
 
 
-def _descend(correlation: FloatArray, start: FloatArray, known: BoolArray, settings: LearningSettings) -> FloatArray:
+def why_not(found: Moments, count: int, settings: LearningSettings) -> str:
+    """Why so many variables of these moments get no learned graph; empty if they do."""
+    if count > settings.max_variables:
+        return f"no graph is learned above {settings.max_variables} variables, got {count}"
+    if found.count < 3 * count:
+        return f"no graph is learned below {3 * count} rows, got {found.count}"
+    return ""
+
+
+def descend(correlation: FloatArray, start: FloatArray, known: BoolArray, settings: LearningSettings) -> FloatArray:
     """Weights (N, D), [i, j] of what moves j: proximal Adam on the smooth loss, the L1 part by shrinking."""
     count = start.shape[1]
-    free = _free(known, len(start) // count)
+    free = free_weights(known, len(start) // count)
     penalty = settings.sparsity * ~np.tile(known, (len(start) // count, 1))
     weights = start * free
     averages = np.zeros((2, *start.shape))
@@ -117,7 +135,7 @@ def _descend(correlation: FloatArray, start: FloatArray, known: BoolArray, setti
             inverse = np.linalg.inv(one - weights[:count] ** 2)
             unbias = (1 - 0.9**step, 1 - 0.99**step)
             _move(correlation @ weights, wanted, inverse, stage, unbias, (penalty, free), averages, weights)
-            weights[:count] = _inside(weights[:count])
+            weights[:count] = inside(weights[:count])
     return weights
 
 
@@ -154,14 +172,14 @@ def _move(
             weights[i, j] = np.sign(moved) * size_left * free[i, j]
 
 
-def _free(known: BoolArray, blocks: int) -> BoolArray:
+def free_weights(known: BoolArray, blocks: int) -> BoolArray:
     """(N, D) which weights may differ from 0: no variable moves itself within a row, no given relation is reversed."""
     free = np.ones((blocks * len(known), len(known)), dtype=np.bool_)
     free[: len(known)] = ~np.eye(len(known), dtype=np.bool_) & ~(known.T & ~known)
     return free
 
 
-def _inside(within: FloatArray) -> FloatArray:
+def inside(within: FloatArray) -> FloatArray:
     """Scaled so that I - W o W stays an M-matrix: the spectral radius of W o W at most 0.9.
 
     For a positive v the largest (S v) / v bounds the radius of a matrix S >= 0 from above (Collatz, Wielandt); a few
@@ -178,14 +196,14 @@ def _inside(within: FloatArray) -> FloatArray:
     return np.asarray(within * np.sqrt(RADIUS / bound))
 
 
-def _graph(
+def graph_of(
     weights: FloatArray, variables: Sequence[str], prior: CausalGraph, known: BoolArray, prune: float
 ) -> CausalGraph:
     """The strongest lag of each relation that is strong enough or given, without cycles within a row."""
     count = len(variables)
     within = weights[:count].copy()
     within[(np.abs(within) < prune) & ~known] = 0.0
-    layers = np.concatenate([_without_cycles(within, known)[None], weights[count:].reshape(-1, count, count)])
+    layers = np.concatenate([without_cycles(within, known)[None], weights[count:].reshape(-1, count, count)])
     layers[:, np.eye(count, dtype=np.bool_)] = 0.0  # a variable's own past is no relation
     lags = np.abs(layers).argmax(axis=0)
     strongest = np.take_along_axis(layers, lags[None], axis=0)[0]
@@ -202,18 +220,18 @@ def _graph(
     )
 
 
-def _without_cycles(within: FloatArray, known: BoolArray) -> FloatArray:
+def without_cycles(within: FloatArray, known: BoolArray) -> FloatArray:
     """Drop the weakest learned edge while there is a cycle; cycles of given edges alone are the user's."""
     kept = within.copy()
     while True:
-        cyclic = _on_cycles(kept != 0) & (kept != 0) & ~known
+        cyclic = on_cycles(kept != 0) & (kept != 0) & ~known
         if not cyclic.any():
             return kept
         sizes = np.where(cyclic, np.abs(kept), np.inf)
         kept[np.unravel_index(sizes.argmin(), sizes.shape)] = 0.0
 
 
-def _on_cycles(edges: BoolArray) -> BoolArray:
+def on_cycles(edges: BoolArray) -> BoolArray:
     """[i, j] True where j is reached from i by an edge and i from j by some path."""
     reach = edges.copy()
     for middle in range(len(edges)):  # Warshall

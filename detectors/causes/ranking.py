@@ -11,6 +11,8 @@ from detectors.causes.deviation import PlainScale
 from detectors.causes.evidence import Evidence
 from detectors.causes.graph import entity_of
 from detectors.causes.mechanism import broken_mechanisms
+from detectors.causes.settings import WalkSettings
+from detectors.causes.walk import propagate
 from detectors.findings import Cause
 
 NOISE_FLOOR = 1.25  # of the evidence that enters the walk: what quiet variables show
@@ -45,6 +47,17 @@ def suspects(evidence: Evidence, parents: BoolArray | None, *, broken: FloatArra
     blame = absorbed_blame(audible, broken, evidence.onset, parents)
     blame = pass_to_broken(blame, broken, evidence.constant, parents)
     return Suspects(blame + TIE_BREAK * evidence.total, {**parts, "broken_mechanism": broken, "blame": blame})
+
+
+def with_walk(found: Suspects, evidence: Evidence, adjacency: BoolArray, settings: WalkSettings) -> Suspects:
+    """The walk along a graph (D, D) beside the evidence, mixed into the scores with its weight."""
+    relevance = evidence.total / max(float(evidence.total.max()), 1e-12)
+    symptoms = np.log1p(evidence.deviation)
+    walk = propagate(adjacency, relevance, symptoms, settings)
+    weight = settings.weight
+    total = float(found.scores.sum()) or 1.0
+    mixed: FloatArray = (1.0 - weight) * found.scores / total + weight * walk if weight else found.scores
+    return Suspects(mixed, {**found.parts, "walk": walk})
 
 
 def ranked(found: Suspects, variables: Sequence[str]) -> tuple[Cause, ...]:

@@ -1,19 +1,20 @@
 """One revision of an episode: evidence to a ranking, with the graph and the walk beside it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from detectors.block import FloatArray, State
+from detectors.block import State
 from detectors.causes.confidence import judge_confidence
 from detectors.causes.deviation import peer_groups
 from detectors.causes.episode import Episode
 from detectors.causes.evidence import Evidence, Quiet, gather, know_quiet, second_looks
 from detectors.causes.graph import CausalGraph, entity_of
-from detectors.causes.learning import Learned, learn, moments_around
-from detectors.causes.ranking import Suspects, plain_ranking, ranked, suspects
+from detectors.causes.learning import Learned, Parts
+from detectors.causes.ranking import plain_ranking, ranked, suspects, with_walk
 from detectors.causes.settings import CausesSettings
-from detectors.causes.walk import propagate
+from detectors.causes.update import graph_agreement, update_graph
 from detectors.findings import Ranking
 
 GRAPH_BATCHES = 4  # of an episode, between two updates of the learned graph
@@ -31,6 +32,7 @@ class Reviser:
         count = len(self._variables)
         prior = graph if graph is not None else CausalGraph.empty(variables)
         self._learned = Learned(prior, np.zeros((count * (settings.learning.lags + 1), count)))
+        self._agreement: float | None = None
         names = list(dict.fromkeys(entity_of(name) for name in variables))
         self._known: tuple[int, Quiet] | None = None  # the episode's opening, and its quiet rows
         self._numbers = {name: number for number, name in enumerate(names)}
@@ -39,7 +41,8 @@ class Reviser:
         """The ranking as of the episode's newest row, taken at `time`; its last if there is a reason to end."""
         quiet = self._quiet_of(episode)
         evidence = gather(episode.window, quiet)
-        found = self._walked(suspects(evidence, self._parents), evidence)
+        graph = self._learned.graph.in_force()
+        found = with_walk(suspects(evidence, self._parents), evidence, graph.adjacency(), self._settings.walk)
         causes = ranked(found, self._variables)
         entities = dict.fromkeys(self._numbers[cause.entity] for cause in causes)
         leaders = tuple(entities)[: self._settings.episode.top]
@@ -60,7 +63,7 @@ class Reviser:
             notes.append(given_up)
         elif ended and not converged:
             notes.append(f"the list did not settle in {episode.revision} revisions")
-        return Ranking(
+        ranking = Ranking(
             opened=episode.opened,
             opened_by=episode.opened_by,
             onset=episode.onset,
@@ -74,7 +77,11 @@ class Reviser:
             confidence=confidence.value,
             answer=confidence.answer,
             note="; ".join(note for note in notes if note),
+            graph_agreement=self._agreement,
         )
+        if ended:
+            self._forget_change()
+        return ranking
 
     def _quiet_of(self, episode: Episode) -> Quiet:
         """What an episode's quiet rows tell: the same for each of its revisions, so worked out once."""
@@ -87,30 +94,31 @@ class Reviser:
         return ended or episode.rows % (GRAPH_BATCHES * self._settings.episode.batch_rows) == 0
 
     def _learn(self, evidence: Evidence) -> None:
-        """Update the graph with the episode's rows beside its baseline. Deviations have no gaps: missing is 0."""
-        found = moments_around(evidence.before, evidence.between, evidence.after, self._settings.learning.lags)
-        self._learned = learn(found, self._variables, self._settings.learning, given=self._given, before=self._learned)
+        """Update the graph with the episode's rows."""
+        before, learning = self._learned, self._settings.learning
+        self._learned = update_graph(evidence, self._variables, learning, given=self._given, before=before)
+        is_comparable = before.graph.rows and self._learned.graph.rows
+        self._agreement = graph_agreement(before.graph, self._learned.graph) if is_comparable else None
 
-    def _walked(self, found: Suspects, evidence: Evidence) -> Suspects:
-        """The walk beside the evidence, mixed into the scores with its weight."""
-        relevance = evidence.total / max(float(evidence.total.max()), 1e-12)
-        symptoms = np.log1p(evidence.deviation)
-        walk = propagate(self._learned.graph.adjacency(), relevance, symptoms, self._settings.walk)
-        weight = self._settings.walk.weight
-        total = float(found.scores.sum()) or 1.0
-        mixed: FloatArray = (1.0 - weight) * found.scores / total + weight * walk if weight else found.scores
-        return Suspects(mixed, {**found.parts, "walk": walk})
+    def _forget_change(self) -> None:
+        """After an episode: what this change added or ended says nothing of the next one."""
+        self._learned = replace(self._learned, graph=self._learned.graph.before_change(), parts=None)
+        self._agreement = None
 
     def state(self) -> State:
-        graph = self._learned.graph
-        return {
+        graph, parts = self._learned.graph, self._learned.parts
+        state = {
             "weights": self._learned.weights.copy(),
             "ends": np.array([graph.causes, graph.effects, graph.lags], dtype=np.int64),
             "sizes": graph.weights.copy(),
             "given": graph.given.copy(),
             "rows": np.array(graph.rows),
             "note": np.array(self._learned.note),
+            "agreement": np.array(np.nan if self._agreement is None else self._agreement),
         }
+        if graph.holds is not None:
+            state["holds"] = graph.holds.copy()
+        return state if parts is None else {**state, "quiet": parts.quiet.copy(), "dependent": parts.dependent.copy()}
 
     def load_state(self, state: State) -> None:
         causes, effects, lags = state["ends"]
@@ -125,5 +133,9 @@ class Reviser:
             prior.links,
             prior.unknown,
             int(state.get("rows", 0)),  # states of the first version have none
+            np.array(state["holds"]) if "holds" in state else None,
         )
-        self._learned = Learned(graph, np.array(state["weights"]), str(state["note"]))
+        parts = Parts(np.array(state["quiet"]), np.array(state["dependent"])) if "quiet" in state else None
+        self._learned = Learned(graph, np.array(state["weights"]), str(state["note"]), parts)
+        agreement = float(state.get("agreement", np.nan))
+        self._agreement = None if np.isnan(agreement) else agreement

@@ -5,6 +5,7 @@ CORAL paper leaves open are ours.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,15 @@ class WalkSettings:
 
 @dataclass(frozen=True, slots=True)
 class LearningSettings:
-    """The learned causal graph: lagged linear, acyclic within a row."""
+    """The learned causal graph: lagged linear, acyclic within a row.
+
+    form: joint learns one graph from the quiet rows and the episode's together; disentangled tells relations that hold
+        in both states from those that there are since the change, or that ended with it, at two times the cost, and
+        four times at an episode's first update.
+    """
 
     enabled: bool = True
+    form: Literal["joint", "disentangled"] = "joint"
     max_variables: int = 120  # wider systems keep the given graph only
     iterations: int = 90  # in all, of one update; the next one goes on from there
     lags: int = 1

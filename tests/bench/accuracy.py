@@ -233,13 +233,20 @@ def rank_of(named: tuple[str, ...], roots: list[str]) -> int:
     return next((place for place, name in enumerate(named, start=1) if name in roots), sys.maxsize)
 
 
+def given_pairs(folder: Path) -> list[tuple[str, str]]:
+    """(cause, effect) of the folder's graph; none where there is none."""
+    path = folder / "graph.csv"
+    rows = list(csv.reader(path.open()))[1:] if path.is_file() else []
+    return [(cause, effect) for cause, effect, *_ in rows]
+
+
 def explained(folder: Path, *, hidden: bool) -> Iterator[tuple[Case, Ranking]]:
     """Every case with its ranking, told the time; hidden: as if nobody measured the root."""
-    pairs = list(csv.reader((folder / "graph.csv").open()))[1:] if (folder / "graph.csv").is_file() else []
+    pairs = given_pairs(folder)
     for case in cases(folder):
         kept = [i for i, v in enumerate(case.variables) if not hidden or entity_of(v) not in case.meta["root_entities"]]
         names, values = [case.variables[i] for i in kept], np.ascontiguousarray(case.values[:, kept])
-        graph = CausalGraph.from_pairs([(a, b) for a, b, *_ in pairs], names) if pairs else None
+        graph = CausalGraph.from_pairs(pairs, names) if pairs else None
         at = int(nanoseconds(case.meta["inject_time"]))
         times = nanoseconds(case.times)
         yield case, explain(times, values, names, at, settings=CausesSettings(), graph=graph).ranking

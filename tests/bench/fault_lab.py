@@ -1,6 +1,7 @@
 """A fault lab: faults of known kind, place and time in simulated systems, found and explained with nothing told.
 
     python tests/bench/fault_lab.py [--seeds 20] [--variables 10] [--before 900] [--nonlinear] [--given] [--kinds ...]
+                                      [--form disentangled]
 
 Each seed draws a system: a random acyclic graph over variables that move each other after 0 to 3 rows, each with a
 memory, a level and a unit of its own. A fault begins at row `before` and lasts to the end:
@@ -16,7 +17,8 @@ memory, a level and a unit of its own. A fault begins at row `before` and lasts 
 Printed for each kind: n; found, the share that a trigger or a verdict found within 60 rows, and after how many rows
 (median); AC@1 and AC@3 of the last ranking, and AC@1 of the plain deviation ranking beside it; false, episodes before
 the fault in 1,000 rows; SHD, the structural Hamming distance of the graph that was learned over that of the empty graph
-(1 = no better than no graph). Then how well confidence told right first answers from wrong ones (area under the curve),
+(1 = no better than no graph), and new, how many relations it tells as there only since the fault (there are none but a
+later one, of delay). Then how well confidence told right first answers from wrong ones (area under the curve),
 and how often a cause outside was said to be unknown at the level that refuses a tenth of the right answers.
 """
 
@@ -29,8 +31,10 @@ import numpy as np
 from detectors.block import Block
 from detectors.causes.graph import CausalGraph
 from detectors.causes.ranking import entities
+from detectors.causes.settings import CausesSettings, LearningSettings
 from detectors.findings import Edge, Ranking
 from detectors.monitor import Monitor
+from detectors.settings import MonitorSettings
 
 KINDS = ("level", "leak", "noise", "drop", "saturation", "delay", "outside")
 LONGEST_LAG = 3
@@ -119,7 +123,7 @@ def draw_fault(rng: np.random.Generator, system: System, kind: str, start: int, 
 @dataclass(frozen=True)
 class Trial:
     """What was found of one fault. delay: rows, None if it was not found. rank, plain: places of the root, from 1;
-    0 if it is not listed. shd, empty: of the learned and of the empty graph."""
+    0 if it is not listed. shd, empty: of the learned and of the empty graph. new: relations told as such."""
 
     kind: str
     delay: int | None
@@ -129,10 +133,11 @@ class Trial:
     false: int
     shd: int
     empty: int
+    new: int = 0
 
 
-def run_trial(kind: str, seed: int, *, variables: int, before: int, nonlinear: bool, given: bool) -> Trial:
-    """Simulate a system with a fault, and watch it with tocsin's defaults."""
+def run_trial(kind: str, seed: int, *, variables: int, before: int, nonlinear: bool, given: bool, form: str) -> Trial:
+    """Simulate a system with a fault, and watch it with tocsin's defaults but for the form of the learned graph."""
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     system = draw_system(rng, variables + (kind == "outside"), nonlinear=nonlinear)
     innovations = rng.normal(size=(SETTLE + before + AFTER, len(system.units)))
@@ -145,7 +150,8 @@ def run_trial(kind: str, seed: int, *, variables: int, before: int, nonlinear: b
     names = [f"n{number}.x" for number in seen]
     truth = [(names[i], names[j]) for i, j in np.argwhere(system.weights[np.ix_(seen, seen)] != 0)]
     graph = CausalGraph.from_pairs(truth, names) if given else None
-    monitor = Monitor(names, graph=graph)
+    settings = MonitorSettings(causes=CausesSettings(learning=LearningSettings(form=form)))
+    monitor = Monitor(names, settings, graph=graph)
     found = monitor.step(Block(np.arange(len(rows), dtype=np.int64), rows[:, seen]))
     return _judge(kind, f"n{fault.root}", before, found.rankings, truth)
 
@@ -159,8 +165,9 @@ def _judge(kind: str, root: str, start: int, rankings: Sequence[Ranking], truth:
         return Trial(kind, None, 0, 0, 0.0, false, len(truth), len(truth))
     last = [ranking for ranking in rankings if ranking.opened == hits[0]][-1]
     places = [_place(entities(causes), root) for causes in (last.causes, last.baseline_causes)]
-    shd = structural_hamming_distance(last.edges, truth)
-    return Trial(kind, max(0, hits[0] - start), *places, last.confidence, false, shd, len(truth))
+    shd = structural_hamming_distance([edge for edge in last.edges if edge.holds != "until_change"], truth)
+    new = sum(edge.holds == "since_change" for edge in last.edges)
+    return Trial(kind, max(0, hits[0] - start), *places, last.confidence, false, shd, len(truth), new)
 
 
 def _place(named: Sequence[str], root: str) -> int:
@@ -193,7 +200,7 @@ def unknown_at(right: Sequence[float], outside: Sequence[float], refused: float 
 
 def table(trials: Sequence[Trial], rows: int) -> list[str]:
     """One line for each kind of fault."""
-    columns = ("found", "delay", "AC@1", "AC@3", "plain", "false", "SHD")
+    columns = ("found", "delay", "AC@1", "AC@3", "plain", "false", "SHD", "new")
     head = f"{'fault':11s} {'n':>3s} " + " ".join(f"{column:>6s}" for column in columns)
     kinds = dict.fromkeys(trial.kind for trial in trials)
     return [head, *(_line(kind, [trial for trial in trials if trial.kind == kind], rows) for kind in kinds)]
@@ -206,6 +213,7 @@ def _line(kind: str, trials: Sequence[Trial], rows: int) -> str:
     figures.append(float(np.mean([trial.plain == 1 for trial in trials])))
     figures.append(1000 * sum(trial.false for trial in trials) / (rows * len(trials)))
     figures.append(sum(trial.shd for trial in trials) / max(1, sum(trial.empty for trial in trials)))
+    figures.append(float(np.mean([trial.new for trial in trials])))
     return f"{kind:11s} {len(trials):3d} " + " ".join(f"{figure:6.2f}" for figure in figures)
 
 
@@ -231,8 +239,9 @@ def main() -> int:
     parser.add_argument("--nonlinear", action="store_true", help="variables saturate in what moves them")
     parser.add_argument("--given", action="store_true", help="tocsin is given the true graph")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
+    parser.add_argument("--form", choices=("joint", "disentangled"), default="joint", help="of the learned graph")
     asked = parser.parse_args()
-    options = {"variables": asked.variables, "before": asked.before, "nonlinear": asked.nonlinear, "given": asked.given}
+    options = {name: getattr(asked, name) for name in ("variables", "before", "nonlinear", "given", "form")}
     trials = [run_trial(kind, seed, **options) for kind in asked.kinds for seed in range(asked.seeds)]
     print("\n".join([*table(trials, asked.before), *calibration(trials)]))
     return 0
