@@ -116,4 +116,4 @@ def copied(arrays: Mapping[str, NDArray[Any]]) -> State:
 def put_back(arrays: Mapping[str, NDArray[Any]], state: Mapping[str, NDArray[Any]]) -> None:
     """Write into the arrays, in place, what :func:`copied` took of them. The state may hold more."""
     for name, array in arrays.items():
-        array[:] = state[name]
+        array[...] = state[name]

@@ -1,6 +1,6 @@
 """tocsin as a contestant: a monitor fed rows, or a pipeline fed the bytes of messages.
 
-light          half-space trees (river's), autoregression and EWMA: what is nearest to the chain of river's
+light          half-space trees (as river's), autoregression and EWMA: what is nearest to the chain of river's
 light, LSTMs   the same, and RePAD2 on every variable
 team           the default detectors, no triggers or causes: the vote
 default        the default monitor: the team, triggers, and causes on the noise's false alarms

@@ -1,7 +1,8 @@
 """One part of ours against the same method as others have it or as it is written at first.
 
-Half-space trees are river's in both: ours scales the rows otherwise. LODA and SSA are not the same to the letter: our
-LODA also standardises and weighs the rows; our SSA trigger renews its subspace every N rows, the peer at every row.
+Half-space trees are river's in both, in ours as arrays and behind another scale. LODA and SSA are not the same to the
+letter: our LODA also standardises and weighs the rows; our SSA trigger renews its subspace every N rows, the peer at
+every row.
 """
 
 import numpy as np
