@@ -100,23 +100,23 @@ def test_gradient_training_and_prediction_equal_torch() -> None:
     initial = lstm_kernel.initial_parameters(np.random.default_rng(SEED))
     values = np.array([0.3, 1.0, 0.0])
     fast = initial.copy()
-    assert lstm_kernel.train(fast, values, 50, 0.005, 0.0) == 50
+    assert lstm_kernel.train(fast, values, 50, 0.005, 0.0, lstm_kernel.new_room()) == 50
     model = TorchModel(values, initial, 50, 0.005)
     slow, _ = model.lstm, model.head
     np.testing.assert_allclose(fast[:40], slow.weight_ih_l0.detach().numpy()[:, 0], rtol=1e-9)
     np.testing.assert_allclose(fast[40:80], (slow.bias_ih_l0 + slow.bias_hh_l0).detach().numpy(), rtol=1e-9)
     np.testing.assert_allclose(fast[80:480].reshape(10, 40).T, slow.weight_hh_l0.detach().numpy(), rtol=1e-9)
-    assert lstm_kernel.predict(fast, values) == pytest.approx(model.predict(values), rel=1e-9)
+    assert lstm_kernel.predict(fast, *values, lstm_kernel.new_room()) == pytest.approx(model.predict(values), rel=1e-9)
 
 
 def test_training_stops_early_when_told_to() -> None:
     initial = lstm_kernel.initial_parameters(np.random.default_rng(SEED))
     values = np.array([0.0, 0.5, 1.0])
     fast = initial.copy()
-    steps = lstm_kernel.train(fast, values, 50, 0.005, 0.1)
+    steps = lstm_kernel.train(fast, values, 50, 0.005, 0.1, lstm_kernel.new_room())
     assert 0 < steps < 50
     model = TorchModel(values, initial, 50, 0.005, stop_loss=0.1)
-    assert lstm_kernel.predict(fast, values) == pytest.approx(model.predict(values), rel=1e-9)
+    assert lstm_kernel.predict(fast, *values, lstm_kernel.new_room()) == pytest.approx(model.predict(values), rel=1e-9)
 
 
 def test_initial_weights_are_drawn_as_torch_draws_them() -> None:

@@ -35,6 +35,12 @@ _STEPS[_BIAS:_RECURRENT] = 2.0
 _SHARP = np.ones(GATES)
 _SHARP[2 * UNITS : 3 * UNITS] = 2.0
 
+# Where things stand in a row of the room, behind the gates: cells, tanh of the cells, hidden. Units are dealt with in
+# twelves, whole vectors; what the two that are none make of their neighbours' numbers is read by nobody.
+_LANES = 12
+_CELL, _SQUASHED, _HIDDEN = GATES + 4, GATES + 4 + _LANES, GATES + 4 + 2 * _LANES
+_STEP = GATES + 4 + 3 * _LANES
+
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # Adam's customary values
 _LARGEST = 40.0  # |z| beyond which the logistic function is 0 or 1 to the last digit
 _HALVINGS = 8  # exp(y) = exp(y / 2^8)^(2^8), and |y / 2^8| <= 0.16 leaves the series below an error of 3e-15
@@ -54,64 +60,88 @@ def initial_parameters(rng: np.random.Generator) -> FloatArray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def logistic(z):  # type: ignore[no-untyped-def]
-    """1 / (1 + exp(-z)) to a relative 3e-13, for any finite z."""
+def _root_of_exp(z):  # type: ignore[no-untyped-def]
+    """exp(-z / 2^8) for |z| <= 40."""
     y = -min(max(z, -_LARGEST), _LARGEST) / 2.0**_HALVINGS
     y2 = y * y
     y4 = y2 * y2
-    e = ((1.0 + y) + y2 * (_E2 + _E3 * y)) + y4 * ((_E4 + _E5 * y) + y2 * (_E6 + _E7 * y) + y4 * (_E8 + _E9 * y))
+    return ((1.0 + y) + y2 * (_E2 + _E3 * y)) + y4 * ((_E4 + _E5 * y) + y2 * (_E6 + _E7 * y) + y4 * (_E8 + _E9 * y))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _logistic_of_root(e):  # type: ignore[no-untyped-def]
+    """1 / (1 + e^(2^8))"""
     for _ in range(_HALVINGS):
         e *= e
     return 1.0 / (1.0 + e)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _new_trace():  # type: ignore[no-untyped-def]
-    """What a pass over the steps leaves behind: gates (3, 4 H), tanh of the cells (3, H), cells (4, H), hidden (4, H).
-    Row t of the last two is what step t started from, row 0 is zero."""
-    return np.empty((3, GATES)), np.empty((3, UNITS)), np.zeros((4, UNITS)), np.zeros((4, UNITS))
+def logistic(z):  # type: ignore[no-untyped-def]
+    """1 / (1 + exp(-z)) to a relative 3e-13, for any finite z."""
+    return _logistic_of_root(_root_of_exp(z))
+
+
+def new_room() -> FloatArray:
+    """(4, 80) what a pass over the steps leaves behind, to be handed in, so that no kernel allocates: row t + 1 is of
+    time step t; row 0 is what the first one starts from, and stays zero."""
+    return np.zeros((4, _STEP))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _forward(parameters, t, x, trace):  # type: ignore[no-untyped-def]
-    """Time step t with the input x; returns what the head says after it."""
-    gates, squashed, cell, hidden = trace
+def _forward(parameters, t, x, room):  # type: ignore[no-untyped-def]
+    """Time step t with the input x, in loops that the compiler makes vectors of."""
+    before, now = room[t], room[t + 1]
+    lanes = (now.shape[0] - _CELL) // 3  # 12, which the compiler must not know: it would unroll the loops instead
     for j in range(GATES):
         z = parameters[_BIAS + j] + x * parameters[j]
-        for k in range(UNITS):
-            z += hidden[t, k] * parameters[_RECURRENT + k * GATES + j]
-        gates[t, j] = _SHARP[j] * logistic(_SHARP[j] * z) - (_SHARP[j] - 1.0)
-    for k in range(UNITS):
-        cell[t + 1, k] = gates[t, UNITS + k] * cell[t, k] + gates[t, k] * gates[t, 2 * UNITS + k]
-        squashed[t, k] = 2.0 * logistic(2.0 * cell[t + 1, k]) - 1.0
-        hidden[t + 1, k] = gates[t, 3 * UNITS + k] * squashed[t, k]
+        if t > 0:
+            for k in range(UNITS):
+                z += before[_HIDDEN + k] * parameters[_RECURRENT + k * GATES + j]
+        now[j] = _SHARP[j] * z
+    for j in range(GATES):
+        now[j] = _root_of_exp(now[j])
+    for j in range(GATES):
+        now[j] = _SHARP[j] * _logistic_of_root(now[j]) - (_SHARP[j] - 1.0)
+    for k in range(lanes):
+        now[_CELL + k] = now[UNITS + k] * before[_CELL + k] + now[k] * now[2 * UNITS + k]
+    for k in range(lanes):
+        now[_SQUASHED + k] = 2.0 * logistic(2.0 * now[_CELL + k]) - 1.0
+    for k in range(lanes):
+        now[_HIDDEN + k] = now[3 * UNITS + k] * now[_SQUASHED + k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _say(parameters, t, room):  # type: ignore[no-untyped-def]
+    """What the head says after time step t."""
     y = parameters[_OFFSET]
     for k in range(UNITS):
-        y += parameters[_HEAD + k] * hidden[t + 1, k]
+        y += parameters[_HEAD + k] * room[t + 1, _HIDDEN + k]
     return y
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def predict(parameters, y):  # type: ignore[no-untyped-def]
-    """The value that follows three scaled values y (3,)."""
-    trace, said = _new_trace(), 0.0
-    for t in range(3):
-        said = _forward(parameters, t, y[t], trace)
-    return said
+def predict(parameters, y0, y1, y2, room):  # type: ignore[no-untyped-def]
+    """The value that follows three scaled values. room: see :func:`new_room`."""
+    _forward(parameters, 0, y0, room)
+    _forward(parameters, 1, y1, room)
+    _forward(parameters, 2, y2, room)
+    return _say(parameters, 2, room)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _backward(t, trace, d_hidden, d_cell, d_gates):  # type: ignore[no-untyped-def]
+def _backward(t, room, d_hidden, d_cell, d_gates):  # type: ignore[no-untyped-def]
     """Back through time step t: d_gates[t] (4 H,) are the gradients at the gates' inputs; d_cell (H,) comes in from the
     step after and goes out to the step before."""
-    gates, squashed, cell, _ = trace
+    before, now = room[t], room[t + 1]
     for k in range(UNITS):
-        i, f, g, o = gates[t, k], gates[t, UNITS + k], gates[t, 2 * UNITS + k], gates[t, 3 * UNITS + k]
-        d = d_cell[k] + d_hidden[k] * o * (1.0 - squashed[t, k] * squashed[t, k])
+        i, f, g, o = now[k], now[UNITS + k], now[2 * UNITS + k], now[3 * UNITS + k]
+        squashed = now[_SQUASHED + k]
+        d = d_cell[k] + d_hidden[k] * o * (1.0 - squashed * squashed)
         d_gates[t, k] = d * g * i * (1.0 - i)
-        d_gates[t, UNITS + k] = d * cell[t, k] * f * (1.0 - f)
+        d_gates[t, UNITS + k] = d * before[_CELL + k] * f * (1.0 - f)
         d_gates[t, 2 * UNITS + k] = d * i * (1.0 - g * g)
-        d_gates[t, 3 * UNITS + k] = d_hidden[k] * squashed[t, k] * o * (1.0 - o)
+        d_gates[t, 3 * UNITS + k] = d_hidden[k] * squashed * o * (1.0 - o)
         d_cell[k] = d * f
 
 
@@ -129,26 +159,26 @@ def _through_recurrent(parameters, d_gates, k):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _gradient(parameters, y, trace, back, gradient):  # type: ignore[no-untyped-def]
+def _gradient(parameters, y, room, back, gradient):  # type: ignore[no-untyped-def]
     """Gradient (491,) of the mean squared error of saying y[1] after y[0], then y[2] after y[1]; returns that error."""
     d_hidden, d_cell, d_gates, errors = back
     for t in range(2):
-        errors[t] = _forward(parameters, t, y[t], trace) - y[t + 1]
+        _forward(parameters, t, y[t], room)
+        errors[t] = _say(parameters, t, room) - y[t + 1]
     d_cell[:] = 0.0
     for t in range(1, -1, -1):
         for k in range(UNITS):
             d_hidden[k] = errors[t] * parameters[_HEAD + k]
             if t == 0:
                 d_hidden[k] += _through_recurrent(parameters, d_gates, k)
-        _backward(t, trace, d_hidden, d_cell, d_gates)
+        _backward(t, room, d_hidden, d_cell, d_gates)
 
-    hidden = trace[3]
     for j in range(GATES):
         gradient[j] = y[0] * d_gates[0, j] + y[1] * d_gates[1, j]
         gradient[_BIAS + j] = d_gates[0, j] + d_gates[1, j]
     for k in range(UNITS):
-        h, row = hidden[1, k], _RECURRENT + k * GATES
-        gradient[_HEAD + k] = errors[0] * h + errors[1] * hidden[2, k]
+        h, row = room[1, _HIDDEN + k], _RECURRENT + k * GATES
+        gradient[_HEAD + k] = errors[0] * h + errors[1] * room[2, _HIDDEN + k]
         for j in range(GATES):
             gradient[row + j] = h * d_gates[1, j]
     gradient[_OFFSET] = errors[0] + errors[1]
@@ -164,17 +194,16 @@ def _adam(parameters, gradient, mean, square, step, root):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def train(parameters, y, epochs, learning_rate, stop_loss):  # type: ignore[no-untyped-def]
+def train(parameters, y, epochs, learning_rate, stop_loss, room):  # type: ignore[no-untyped-def]
     """Train parameters (491,) in place on three scaled values y (3,); returns the number of steps taken.
 
-    Stops before a step when the loss is below stop_loss (0: never).
+    Stops before a step when the loss is below stop_loss (0: never). room: see :func:`new_room`.
     """
-    trace = _new_trace()
     back = np.empty(UNITS), np.empty(UNITS), np.empty((2, GATES)), np.empty(2)
     gradient, mean, square = np.empty(PARAMETERS), np.zeros(PARAMETERS), np.zeros(PARAMETERS)
     power1 = power2 = 1.0
     for epoch in range(epochs):
-        if _gradient(parameters, y, trace, back, gradient) < stop_loss:
+        if _gradient(parameters, y, room, back, gradient) < stop_loss:
             return epoch
         power1, power2 = power1 * _BETA1, power2 * _BETA2
         _adam(parameters, gradient, mean, square, learning_rate / (1.0 - power1), np.sqrt(1.0 - power2))

@@ -33,14 +33,14 @@ division by |D| leaves a spike of any size an error of about 1, which is what th
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from detectors.block import FloatArray, IntArray, Rows, State
-from detectors.online.lstm_kernel import PARAMETERS, initial_parameters, predict, train
+from detectors.online.lstm_kernel import initial_parameters, new_room, predict, train
 from detectors.online.protocol import Scores
 
 _SLACK = 1e-6
@@ -78,26 +78,45 @@ class Repad2Settings:
             raise ValueError(f"floor must be deviation or one, got {self.floor!r}")
 
 
-class Carry(NamedTuple):
-    """What follows the rows, for each of D variables."""
+# Its options, the weights from which it starts, and room for the candidate's weights and for the LSTM.
+Training: TypeAlias = tuple[tuple[int, float, float, float], FloatArray, FloatArray, FloatArray]
 
-    readings: IntArray  # (D,) T, counted from the start or the last long gap
+
+# Where things stand among the numbers and the counts of a variable.
+_LAST, _ERRORS, _BASIS, _SEEN, _SUMS, _NUMBERS = 0, 3, 5, 8, 11, 15
+_READINGS, _RETRAINED, _PUSHED, _COUNTS = 0, 1, 2, 3
+
+
+class Carry(NamedTuple):
+    """What follows the rows, for each of D variables: the arrays that the kernel works on."""
+
+    numbers: FloatArray  # (D, 15)
+    counts: IntArray  # (D, 3)
     trusted: NDArray[np.bool_]  # (D,) the flag
-    last: FloatArray  # (D, 3) the last three values, oldest first
-    errors: FloatArray  # (D, 2) the last two of |D - P| / scale, oldest first
-    basis: FloatArray  # (D, 3) the values that the model was trained on
-    seen: FloatArray  # (D, 3) number, mean and summed squared deviations of all values
-    retrained: IntArray  # (D,) trainings after T = 7, kept or not
-    pushed: IntArray  # (D,) values of AARE so far
-    sums: FloatArray  # (D, 4) sum of AARE and of its squares over the window, each with its rounding error
     history: NDArray[np.float32]  # (D, W) the window, a ring
+
+    def named(self) -> State:
+        """Views of it, as a state names them."""
+        numbers, counts = self.numbers, self.counts
+        return {
+            "readings": counts[:, _READINGS],  # (D,) T, counted from the start or the last long gap
+            "trusted": self.trusted,
+            "last": numbers[:, _LAST:_ERRORS],  # (D, 3) the last three values, oldest first
+            "errors": numbers[:, _ERRORS:_BASIS],  # (D, 2) the last two of |D - P| / scale, oldest first
+            "basis": numbers[:, _BASIS:_SEEN],  # (D, 3) the values that the model was trained on
+            "seen": numbers[:, _SEEN:_SUMS],  # (D, 3) number, mean and summed squared deviations of all values
+            "retrained": counts[:, _RETRAINED],  # (D,) trainings after T = 7, kept or not
+            "pushed": counts[:, _PUSHED],  # (D,) values of AARE so far
+            "sums": numbers[:, _SUMS:_NUMBERS],  # (D, 4) sum of AARE, of its squares, each with its rounding error
+            "history": self.history,
+        }
 
 
 class Repad2:
     """RePAD2 for D variables. variables = AARE / Thd, flagged where > 1; expected = the prediction that was judged.
 
     Learns by its own rule inside :meth:`score`; :meth:`learn` does nothing, and the guard's weights do not reach it.
-    Cost on one busy core of 2017 (Zen): 3 us a reading, and 180 us a retraining (.1 to 1 % of readings, but each
+    Cost on one busy core of 2017 (Zen): 2 us a reading, and 170 us a retraining (.1 to 1 % of readings, but each
     reading of a variable while it is flagged); 13 s to compile, once. Memory: 4 W + 4,200 bytes a variable. A snapshot
     has the used part of W alone, and 150 bytes, since the weights follow from the three values they were trained on.
     """
@@ -110,17 +129,12 @@ class Repad2:
     def __init__(self, variables: int, settings: Repad2Settings | None = None, *, seed: int = 0) -> None:
         self._settings = settings or Repad2Settings()
         self._initial = initial_parameters(np.random.default_rng(self._settings.seed + seed))  # (491,)
+        self._room, self._candidate = new_room(), self._initial.copy()  # for the kernels to work in
         self._models = np.tile(self._initial, (variables, 1))  # (D, 491)
         self._carry = Carry(
-            readings=np.zeros(variables, np.int64),
+            numbers=np.zeros((variables, _NUMBERS)),
+            counts=np.zeros((variables, _COUNTS), np.int64),
             trusted=np.ones(variables, np.bool_),
-            last=np.zeros((variables, 3)),
-            errors=np.zeros((variables, 2)),
-            basis=np.zeros((variables, 3)),
-            seen=np.zeros((variables, 3)),
-            retrained=np.zeros(variables, np.int64),
-            pushed=np.zeros(variables, np.int64),
-            sums=np.zeros((variables, 4)),
             history=np.zeros((variables, self._settings.window_rows), np.float32),
         )
 
@@ -132,14 +146,13 @@ class Repad2:
     @property
     def retrained(self) -> IntArray:
         """(D,) how often each variable's model was trained again, with success or without."""
-        return self._carry.retrained.copy()
+        return self._carry.counts[:, _RETRAINED].copy()
 
     def score(self, rows: Rows) -> Scores:
         scores, expected = np.zeros(rows.values.shape), rows.values.copy()
         _score(
             (rows.values, rows.present, rows.restart, rows.renewed),
             self._training(),
-            self._initial,
             self._models,
             self._carry,
             (scores, expected),
@@ -149,111 +162,124 @@ class Repad2:
     def learn(self, rows: Rows, weights: FloatArray) -> None:
         """Nothing: see the class."""
 
-    def _training(self) -> tuple[int, float, float, float]:
+    def _training(self) -> Training:
         s = self._settings
-        return s.epochs, s.learning_rate, s.stop_loss, 1.0 if s.floor == "one" else 0.0
+        options = s.epochs, s.learning_rate, s.stop_loss, 1.0 if s.floor == "one" else 0.0
+        return options, self._initial, self._candidate, self._room
 
     def state(self) -> State:
-        used = int(min(self._carry.pushed.max(initial=0), self._settings.window_rows))
+        used = int(min(self._carry.counts[:, _PUSHED].max(initial=0), self._settings.window_rows))
         arrays = self._carry._replace(history=self._carry.history[:, :used])
-        return {name: array.copy() for name, array in arrays._asdict().items()}
+        return {name: array.copy() for name, array in arrays.named().items()}
 
     def load_state(self, state: State) -> None:
-        for name, array in self._carry._asdict().items():
+        for name, array in self._carry.named().items():
             stored = state[name]
             if name == "history":
                 array[:] = 0.0
                 array[:, : stored.shape[1]] = stored
             else:
                 array[:] = stored
-        _train_again(self._training(), self._initial, self._models, self._carry)
+        _train_again(self._training(), self._models, self._carry.numbers)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _score(rows, training, initial, models, carry, results):  # type: ignore[no-untyped-def]
+def _score(rows, training, models, carry, results):  # type: ignore[no-untyped-def]
+    """Each variable through all rows. What is its own is taken out before its first row: an array that is taken out of
+    a tuple or of an array counts its users, which was a fifth of the time when it was done at each reading."""
     values, present, restart, renewed = rows
+    numbers, counts, trusted, history = carry
     scores, expected = results
-    candidate = np.empty(PARAMETERS)
+    room = training[3]
     for d in range(values.shape[1]):
+        model, own, count, trust, window = models[d], numbers[d], counts[d], trusted[d : d + 1], history[d]
         for t in range(values.shape[0]):
             if renewed[t, d]:
-                carry.pushed[d] = 0
-                carry.sums[d, 0] = carry.sums[d, 1] = carry.sums[d, 2] = carry.sums[d, 3] = 0.0
-                carry.seen[d, 0] = carry.seen[d, 1] = carry.seen[d, 2] = 0.0
+                count[_PUSHED] = 0
+                for k in range(_SEEN, _NUMBERS):
+                    own[k] = 0.0
             if restart[t, d] or renewed[t, d]:
-                carry.readings[d] = 0
-                carry.trusted[d] = True
+                count[_READINGS] = 0
+                trust[0] = True
             if present[t, d]:
-                scores[t, d], expected[t, d] = _advance(d, values[t, d], training, initial, candidate, models[d], carry)
+                x = values[t, d]
+                scores[t, d], expected[t, d] = _advance(x, training, room, model, own, count, trust, window)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _advance(d, x, training, initial, candidate, model, carry):  # type: ignore[no-untyped-def]
-    """One reading of variable d: its score and what was expected."""
-    _observe(x, carry.seen[d])
-    count, last = carry.readings[d], carry.last[d]
+def _advance(x, training, room, model, own, count, trust, window):  # type: ignore[no-untyped-def]
+    """One reading of a variable: its score and what was expected."""
+    _observe(x, own)
     score, said = 0.0, x
-    if count >= 3:
-        score, said = _judge(d, x, training, initial, candidate, model, carry)
-    last[0], last[1], last[2] = last[1], last[2], x
-    carry.readings[d] = count + 1
+    if count[_READINGS] >= 3:
+        score, said = _judge(x, training, room, model, own, count, trust, window)
+    own[_LAST], own[_LAST + 1], own[_LAST + 2] = own[_LAST + 1], own[_LAST + 2], x
+    count[_READINGS] += 1
     return score, said
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _judge(d, x, training, initial, candidate, model, carry):  # type: ignore[no-untyped-def]
-    count, last, basis, errors = carry.readings[d], carry.last[d], carry.basis[d], carry.errors[d]
-    one = training[3]
-    if count < 8:
-        _copy(last, basis)
-        _train(model, initial, basis, training)
-    said = _say(model, basis, last)
-    error = _relative_error(x, said, carry.seen[d], one)
+def _judge(x, training, room, model, own, count, trust, window):  # type: ignore[no-untyped-def]
+    readings, one = count[_READINGS], training[0][3]
+    if readings < 8:
+        _adopt(own)
+        _train(model, own, _BASIS, training)
+    said = _say(model, own, _BASIS, room)
+    error = _relative_error(x, said, own, one)
     score = 0.0
-    if count >= 5:
-        others = _sums_of_others(d, carry)
-        aare, line = _threshold(errors, error, others)
-        if count >= 7 and not (carry.trusted[d] and aare <= line):
-            _train(candidate, initial, last, training)
-            carry.retrained[d] += 1
-            said = _say(candidate, last, last)
-            error = _relative_error(x, said, carry.seen[d], one)
-            aare, line = _threshold(errors, error, others)
-            carry.trusted[d] = aare <= line
+    if readings >= 5:
+        others = _sums_of_others(own, count, window)
+        aare, line = _threshold(own, error, others)
+        if readings >= 7 and not (trust[0] and aare <= line):
+            candidate = training[2]
+            _train(candidate, own, _LAST, training)
+            count[_RETRAINED] += 1
+            said = _say(candidate, own, _LAST, room)
+            error = _relative_error(x, said, own, one)
+            aare, line = _threshold(own, error, others)
+            trust[0] = aare <= line
             if aare <= line:
                 _copy(candidate, model)
-                _copy(last, basis)
-        _push(d, aare, others, carry)
-        if count >= 7 and line > 0.0:
+                _adopt(own)
+        _push(aare, others, own, count, window)
+        if readings >= 7 and line > 0.0:
             score = aare / line
-    errors[0], errors[1] = errors[1], error
+    own[_ERRORS], own[_ERRORS + 1] = own[_ERRORS + 1], error
     return score, said
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _observe(x, seen):  # type: ignore[no-untyped-def]
+def _observe(x, own):  # type: ignore[no-untyped-def]
     """Welford's update of number, mean and summed squared deviations."""
-    seen[0] += 1.0
-    step = x - seen[1]
-    seen[1] += step / seen[0]
-    seen[2] += step * (x - seen[1])
+    own[_SEEN] += 1.0
+    step = x - own[_SEEN + 1]
+    own[_SEEN + 1] += step / own[_SEEN]
+    own[_SEEN + 2] += step * (x - own[_SEEN + 1])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _relative_error(x, said, seen, one):  # type: ignore[no-untyped-def]
+def _adopt(own):  # type: ignore[no-untyped-def]
+    """The last three values are what the model was trained on."""
+    for k in range(3):
+        own[_BASIS + k] = own[_LAST + k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _relative_error(x, said, own, one):  # type: ignore[no-untyped-def]
     """A summand of equation 1."""
     away = abs(x - said)
     if away == 0.0:
         return 0.0
-    error = away / max(abs(x), one if one > 0.0 else np.sqrt(seen[2] / seen[0]))
+    error = away / max(abs(x), one if one > 0.0 else np.sqrt(own[_SEEN + 2] / own[_SEEN]))
     return error if error < _LARGEST_ERROR else _LARGEST_ERROR
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scale(basis):  # type: ignore[no-untyped-def]
-    """Lowest value and range of three; a range of 0 where they are no basis for an LSTM."""
-    low = min(basis[0], basis[1], basis[2])
-    width = max(basis[0], basis[1], basis[2]) - low
+def _scale(own, three):  # type: ignore[no-untyped-def]
+    """Lowest value and range of the three numbers at this place; a range of 0 where they are no basis for an LSTM."""
+    y0, y1, y2 = own[three], own[three + 1], own[three + 2]
+    low = min(y0, y1, y2)
+    width = max(y0, y1, y2) - low
     return low, width if width < np.inf else 0.0
 
 
@@ -265,25 +291,28 @@ def _copy(source, target):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _train(model, initial, basis, training):  # type: ignore[no-untyped-def]
-    low, width = _scale(basis)
+def _train(model, own, three, training):  # type: ignore[no-untyped-def]
+    (epochs, learning_rate, stop_loss, _), initial, _, room = training
+    low, width = _scale(own, three)
     if width > 0.0:
         _copy(initial, model)
-        train(model, (basis - low) / width, training[0], training[1], training[2])
+        train(model, (own[three : three + 3] - low) / width, epochs, learning_rate, stop_loss, room)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _say(model, basis, last):  # type: ignore[no-untyped-def]
-    low, width = _scale(basis)
+def _say(model, own, three, room):  # type: ignore[no-untyped-def]
+    """What follows the last three values, by a model that was trained on the three at this place."""
+    low, width = _scale(own, three)
     if width == 0.0:
-        return basis[2]
-    return low + width * predict(model, (last - low) / width)
+        return own[three + 2]
+    y0, y1, y2 = (own[_LAST] - low) / width, (own[_LAST + 1] - low) / width, (own[_LAST + 2] - low) / width
+    return low + width * predict(model, y0, y1, y2, room)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _threshold(errors, error, others):  # type: ignore[no-untyped-def]
+def _threshold(own, error, others):  # type: ignore[no-untyped-def]
     """AARE of this row (eq. 1) and the threshold over the window that it completes (eq. 2)."""
-    aare = np.float64(np.float32((errors[0] + errors[1] + error) / 3.0))
+    aare = np.float64(np.float32((own[_ERRORS] + own[_ERRORS + 1] + error) / 3.0))
     number = others[0] + 1.0
     mean = ((others[1] + aare) + others[2]) / number
     square = ((others[3] + aare * aare) + others[4]) / number
@@ -291,24 +320,24 @@ def _threshold(errors, error, others):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _sums_of_others(d, carry):  # type: ignore[no-untyped-def]
+def _sums_of_others(own, count, window):  # type: ignore[no-untyped-def]
     """Number, sum and sum of squares of the AAREs that share the window with the next; each sum with its error."""
-    window, pushed, sums = carry.history.shape[1], carry.pushed[d], carry.sums[d]
-    if pushed < window:
-        return np.float64(pushed), sums[0], sums[1], sums[2], sums[3]
-    oldest = np.float64(carry.history[d, pushed % window])
-    total, total_error = _exact_sum(sums[0], sums[1], -oldest)
-    squares, squares_error = _exact_sum(sums[2], sums[3], -oldest * oldest)
-    return np.float64(window - 1), total, total_error, squares, squares_error
+    rows, pushed = window.shape[0], count[_PUSHED]
+    total, total_error, squares, squares_error = own[_SUMS], own[_SUMS + 1], own[_SUMS + 2], own[_SUMS + 3]
+    if pushed < rows:
+        return np.float64(pushed), total, total_error, squares, squares_error
+    oldest = np.float64(window[pushed % rows])
+    total, total_error = _exact_sum(total, total_error, -oldest)
+    squares, squares_error = _exact_sum(squares, squares_error, -oldest * oldest)
+    return np.float64(rows - 1), total, total_error, squares, squares_error
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _push(d, aare, others, carry):  # type: ignore[no-untyped-def]
-    sums = carry.sums[d]
-    carry.history[d, carry.pushed[d] % carry.history.shape[1]] = aare
-    carry.pushed[d] += 1
-    sums[0], sums[1] = _exact_sum(others[1], others[2], aare)
-    sums[2], sums[3] = _exact_sum(others[3], others[4], aare * aare)
+def _push(aare, others, own, count, window):  # type: ignore[no-untyped-def]
+    window[count[_PUSHED] % window.shape[0]] = aare
+    count[_PUSHED] += 1
+    own[_SUMS], own[_SUMS + 1] = _exact_sum(others[1], others[2], aare)
+    own[_SUMS + 2], own[_SUMS + 3] = _exact_sum(others[3], others[4], aare * aare)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -322,7 +351,7 @@ def _exact_sum(total, error, x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _train_again(training, initial, models, carry):  # type: ignore[no-untyped-def]
+def _train_again(training, models, numbers):  # type: ignore[no-untyped-def]
     """The weights of all models from the values they were trained on."""
     for d in range(models.shape[0]):
-        _train(models[d], initial, carry.basis[d], training)
+        _train(models[d], numbers[d], _BASIS, training)

@@ -20,7 +20,7 @@ from detectors.causes.mssa import MssaTrigger
 from detectors.causes.settings import LearningSettings, MssaSettings
 from detectors.online.half_space_trees import HalfSpaceTrees
 from detectors.online.loda import Loda
-from detectors.online.lstm_kernel import initial_parameters, train
+from detectors.online.lstm_kernel import initial_parameters, new_room, train
 from detectors.online.repad2 import Repad2
 
 SLOW_ROWS = 16  # of a peer that is slow, a round
@@ -56,10 +56,10 @@ def repad2(variables: int, rounds: int, rows: int) -> None:
     """A retraining, and the whole loop from its first row on; the naive loop gets one variable."""
     data = series(rows, variables)
     rng, three = np.random.default_rng(0), np.array([0.2, 0.9, 0.4])
-    initial = initial_parameters(rng)
+    initial, room = initial_parameters(rng), new_room()
 
     def retrain() -> None:
-        train(initial.copy(), three, 50, 0.005, 0.0)
+        train(initial.copy(), three, 50, 0.005, 0.0, room)
 
     def naive_loop() -> None:
         one = NaiveRepad2()
