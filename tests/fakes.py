@@ -14,6 +14,7 @@ from detectors.combine.line import LineSettings
 from detectors.findings import Cause, Contribution, Findings, Ranking, Silence, Standing, Trigger, Verdict
 from detectors.warmup import WarmUp
 from stream.errors import DependencyError
+from stream.observer import Observer
 from stream.pipeline import Pipeline
 from stream.records import FindingRecord
 from stream.sources.protocol import Batch, Readings, Reject
@@ -306,3 +307,15 @@ def last_of_each(findings: Iterable[FindingRecord]) -> dict[str, FindingRecord]:
 def repeats(findings: Iterable[FindingRecord]) -> int:
     """How many findings were said more than once, word for word."""
     return sum(times - 1 for times in Counter(map(repr, findings)).values())
+
+
+class StopAfter(Observer):
+    """Asks the runner to stop after so many turns, as SIGTERM does."""
+
+    def __init__(self, turns: int) -> None:
+        self.turns = turns
+
+    def on_turn(self, runner: Any) -> None:
+        self.turns -= 1
+        if self.turns == 0:
+            runner.stop()

@@ -8,7 +8,19 @@ from typing import Any
 import fakes
 import numpy as np
 import pytest
-from fakes import SECOND, Broker, Crasher, CrashError, FakeClock, FakeMonitor, ListRejects, ListSink, ListSource, row
+from fakes import (
+    SECOND,
+    Broker,
+    Crasher,
+    CrashError,
+    FakeClock,
+    FakeMonitor,
+    ListRejects,
+    ListSink,
+    ListSource,
+    StopAfter,
+    row,
+)
 
 from stream.errors import DependencyError, StateError
 from stream.eviction import Evicted, Recency
@@ -155,16 +167,6 @@ def test_whatever_step_it_dies_at_each_row_is_learned_once_and_no_finding_is_los
         assert fakes.last_of_each(broker.findings) == fakes.last_of_each(whole.findings), crasher.points[at]
 
 
-class StopAfter(Observer):
-    def __init__(self, turns: int) -> None:
-        self.turns = turns
-
-    def on_turn(self, runner: Runner) -> None:
-        self.turns -= 1
-        if self.turns == 0:
-            runner.stop()
-
-
 def test_the_next_process_takes_over_who_is_not_in_memory_without_loading_them(tmp_path, undisturbed):
     whole, state = undisturbed
     broker = fleet()
@@ -197,11 +199,9 @@ def test_an_open_incident_stands_though_its_system_is_not_in_memory(tmp_path):
     assert (len(pipeline), pipeline.standing()) == (0, [])
 
 
-def test_while_the_store_is_away_the_batch_waits_for_its_systems(tmp_path, undisturbed):
-    whole, state = undisturbed
-    broker, clock, store = fleet(), FakeClock(), snapshots(tmp_path)
-    runner = make(broker, tmp_path, Recency(AFTER_S), snapshots=store, clock=clock)
-    fetch, failures = store.fetch, [DependencyError("away")] * 3
+def away_at_first(store: Snapshots, times: int) -> list[DependencyError]:
+    """Let it not be there when it is first asked for systems; gives the failures that are still to come."""
+    fetch, failures = store.fetch, [DependencyError("away")] * times
 
     def sometimes(partition: str, names: Any) -> Any:
         if failures:
@@ -209,6 +209,14 @@ def test_while_the_store_is_away_the_batch_waits_for_its_systems(tmp_path, undis
         return fetch(partition, names)
 
     store.fetch = sometimes
+    return failures
+
+
+def test_while_the_store_is_away_the_batch_waits_for_its_systems(tmp_path, undisturbed):
+    whole, state = undisturbed
+    broker, clock, store = fleet(), FakeClock(), snapshots(tmp_path)
+    runner = make(broker, tmp_path, Recency(AFTER_S), snapshots=store, clock=clock)
+    failures = away_at_first(store, 3)
     runner.run()
     assert not failures and sum(clock.slept) == pytest.approx(1 + 2 + 4)
     assert final(tmp_path) == state
@@ -237,14 +245,7 @@ def test_a_partition_that_goes_and_comes_while_the_store_is_away_is_read_again_o
     broker, store = fleet(), snapshots(tmp_path)
     source = Moving(broker, partition)
     runner = make(broker, tmp_path, Recency(AFTER_S), snapshots=store, source=source)
-    fetch, failures = store.fetch, [DependencyError("away")] * 3
-
-    def sometimes(which: str, names: Any) -> Any:
-        if failures:
-            raise failures.pop()
-        return fetch(which, names)
-
-    store.fetch = sometimes
+    failures = away_at_first(store, 3)
     runner.run()
     assert not failures and not source._left
     assert final(tmp_path) == state

@@ -16,6 +16,7 @@ from fakes import (
     ListRejects,
     ListSink,
     ListSource,
+    StopAfter,
     reject,
     row,
 )
@@ -175,18 +176,6 @@ def test_a_fenced_process_stops_at_once_and_saves_nothing_more(tmp_path):
         runner.run()
     assert broker.commits == {}
     assert not list(tmp_path.rglob("MANIFEST.json"))
-
-
-class StopAfter(Observer):
-    """Asks the runner to stop after so many turns, as SIGTERM does."""
-
-    def __init__(self, turns: int) -> None:
-        self.turns = turns
-
-    def on_turn(self, runner: Runner) -> None:
-        self.turns -= 1
-        if self.turns == 0:
-            runner.stop()
 
 
 def test_stop_saves_and_commits_and_the_next_process_goes_on(tmp_path, undisturbed):
