@@ -1,5 +1,6 @@
 """What flows through the mathematics: blocks of rows, and the named arrays that a state is made of."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -104,16 +105,17 @@ def part(prefix: str, state: Mapping[str, NDArray[Any]]) -> State:
     return {name[len(start) :]: array for name, array in state.items() if name.startswith(start)}
 
 
-def copied(arrays: Mapping[str, NDArray[Any]]) -> State:
-    """A state of the arrays as they are now.
+class InArrays(ABC):
+    """What keeps all that it knows in named arrays, each changed in place: they are its state."""
 
-    >>> copied({"mean": np.zeros(2)})
-    {'mean': array([0., 0.])}
-    """
-    return {name: array.copy() for name, array in arrays.items()}
+    @abstractmethod
+    def _arrays(self) -> State:
+        """The arrays themselves, by the names they have in the state."""
 
+    def state(self) -> State:
+        return {name: array.copy() for name, array in self._arrays().items()}
 
-def put_back(arrays: Mapping[str, NDArray[Any]], state: Mapping[str, NDArray[Any]]) -> None:
-    """Write into the arrays, in place, what :func:`copied` took of them. The state may hold more."""
-    for name, array in arrays.items():
-        array[...] = state[name]
+    def load_state(self, state: State) -> None:
+        """Write what :meth:`state` took back into the arrays. The state may hold more."""
+        for name, array in self._arrays().items():
+            array[...] = state[name]

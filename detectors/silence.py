@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import Block, BoolArray, FloatArray, IntArray, Rows, State, copied, put_back
+from detectors.block import Block, BoolArray, FloatArray, InArrays, IntArray, Rows, State
 from detectors.causes.graph import entity_of
 from detectors.findings import Silence
 from detectors.intake import LARGEST
@@ -52,7 +52,7 @@ class SilenceSettings:
             raise ValueError(f"regular_readings must be at least 1, got {self.regular_readings}")
 
 
-class Silences:
+class Silences(InArrays):
     """Follows who is there. Cost: some 5 ns a reading.
 
     N = 2 D + 1 are asked: each variable, whether it is there; the quorum; each counter, whether it rises.
@@ -116,12 +116,6 @@ class Silences:
     def _name(self, j: int) -> str:
         """Of the variable that is asked in place j; none for the quorum."""
         return (*self._variables, "", *self._variables)[j]
-
-    def state(self) -> State:
-        return copied(self._arrays())
-
-    def load_state(self, state: State) -> None:
-        put_back(self._arrays(), state)
 
     def _arrays(self) -> State:
         return {

@@ -13,7 +13,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, Rows, State, copied, put_back
+from detectors.block import BoolArray, FloatArray, InArrays, Rows, State
 from detectors.online.protocol import Scores
 from detectors.online.rls import START, new_covariance, update
 from detectors.online.scale import CLIP, fit_scale, learn_scale, new_scale, standardise
@@ -41,7 +41,7 @@ class AutoregressionSettings:
             raise ValueError(f"smoothing must be above 0 and at most 1, got {self.smoothing}")
 
 
-class Autoregression:
+class Autoregression(InArrays):
     """RLS AR(3) a variable. variables = |residual| over its usual size, at most 20; expected = the prediction.
 
     member: the mean over the variables of the size of the signed average; fresh: the same of the residuals themselves.
@@ -83,12 +83,6 @@ class Autoregression:
 
     def load_carry(self, carry: State) -> None:
         self._carry[:] = carry["carry"]
-
-    def state(self) -> State:
-        return copied(self._arrays())
-
-    def load_state(self, state: State) -> None:
-        put_back(self._arrays(), state)
 
     def _arrays(self) -> State:
         return {

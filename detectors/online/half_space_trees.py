@@ -17,7 +17,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, IntArray, Rows, State, copied, put_back
+from detectors.block import BoolArray, FloatArray, InArrays, IntArray, Rows, State
 from detectors.online.half_space_trees_kernel import (
     FIRST,
     MassArray,
@@ -59,7 +59,7 @@ class HalfSpaceTreesSettings:
             raise ValueError(f"range_rows must be at least 1, got {self.range_rows}")
 
 
-class HalfSpaceTrees:
+class HalfSpaceTrees(InArrays):
     """One row-wise member, mass: -log2 of the share of the largest possible mass; 0 in the first window.
 
     A row is learned whole or not at all: its weight goes to an account, and each whole row there pays for one.
@@ -101,13 +101,10 @@ class HalfSpaceTrees:
     def load_carry(self, carry: State) -> None:
         del carry  # there is none
 
-    def state(self) -> State:
-        return copied(self._arrays())
-
     def load_state(self, state: State) -> None:
         if len(state["masses"]) != len(self._masses):
             raise ValueError(f"masses must be of {len(self._masses)} nodes, got {len(state['masses'])}")
-        put_back(self._arrays(), state)
+        super().load_state(state)
 
     def _arrays(self) -> State:
         return {"masses": self._masses, "window": self._window, "range": self._range, "account": self._account}

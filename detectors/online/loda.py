@@ -14,7 +14,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, IntArray, Rows, State, copied, put_back
+from detectors.block import BoolArray, FloatArray, InArrays, IntArray, Rows, State
 from detectors.online.protocol import Scores
 from detectors.online.scale import CLIP, SETTLED, fit_scale, learn_scale, new_scale, standardise
 from detectors.online.smoothing import advance
@@ -51,7 +51,7 @@ class LodaSettings:
             raise ValueError(f"memory_rows must be at least 100, got {self.memory_rows}")
 
 
-class Loda:
+class Loda(InArrays):
     """P histograms. member: rarity, mean of -log of the share of the smoothed row's bins; fresh: the same of the row.
 
     Cost: P logarithms and 2 P sqrt(D) flops a row, some 20 us at P = 100 and D = 38, to score and again to learn; with
@@ -93,12 +93,6 @@ class Loda:
 
     def load_carry(self, carry: State) -> None:
         self._average[:] = carry["average"]
-
-    def state(self) -> State:
-        return copied(self._arrays())
-
-    def load_state(self, state: State) -> None:
-        put_back(self._arrays(), state)
 
     def _arrays(self) -> State:
         return {

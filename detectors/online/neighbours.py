@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from detectors.block import FloatArray, Rows, State, copied, nested, part, put_back
+from detectors.block import FloatArray, InArrays, Rows, State, nested, part
 from detectors.online.memory import Memory
 from detectors.online.neighbours_kernel import FAST, LEVEL, MEMBERS, VIEWS, nearest, new_tables, write_entries
 from detectors.online.neighbours_learning import STORED, compare, follow, learn_rows
@@ -47,7 +47,7 @@ class NeighboursSettings:
             raise ValueError(f"slow and fast must hold 0 < slow <= fast <= 1, got {self.slow} and {self.fast}")
 
 
-class Neighbours:
+class Neighbours(InArrays):
     """kNN over a standardised memory. members: fast, slow, step; fresh: the same of the row itself.
 
     variables = distance of the variable's fast average from the mean of the row's neighbours, in standard deviations.
@@ -104,13 +104,13 @@ class Neighbours:
     def state(self) -> State:
         held = min(int(self._held[0]), len(self._ring))
         return {
-            **copied(self._arrays()),
+            **super().state(),
             "ring": self._ring[:held].copy(),
             **nested("memory", self._memory.state()),
         }
 
     def load_state(self, state: State) -> None:
-        put_back(self._arrays(), state)
+        super().load_state(state)
         self._ring[: len(state["ring"])] = state["ring"]
         self._memory.load_state(part("memory", state))
         write_entries(self._tables, self._memory.filled, self._memory.entries, self._origin, self._fit)

@@ -16,7 +16,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, Rows, State, copied, put_back
+from detectors.block import BoolArray, FloatArray, InArrays, Rows, State
 from detectors.online.protocol import Scores
 from detectors.online.scale import CLIP, SETTLED, fit_scale, learn_scale, new_scale, standardise
 from detectors.online.smoothing import advance
@@ -47,7 +47,7 @@ class PrincipalSettings:
             raise ValueError(f"memory_rows must be at least 10, got {self.memory_rows}")
 
 
-class Principal:
+class Principal(InArrays):
     """Streaming PCA. member: residual, the norm of the smoothed row's residual; fresh: the same of the row itself.
 
     variables = residual of the row itself in standard deviations, at most 1000; expected = the reconstruction.
@@ -89,12 +89,6 @@ class Principal:
 
     def load_carry(self, carry: State) -> None:
         self._average[:] = carry["average"]
-
-    def state(self) -> State:
-        return copied(self._arrays())
-
-    def load_state(self, state: State) -> None:
-        put_back(self._arrays(), state)
 
     def _arrays(self) -> State:
         return {

@@ -18,7 +18,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, Rows, State, copied, put_back
+from detectors.block import BoolArray, FloatArray, InArrays, Rows, State
 from detectors.online.protocol import Scores
 from detectors.online.scale import CONSTANT_ROWS, SETTLED
 
@@ -42,7 +42,7 @@ class RobustEwmaSettings:
             raise ValueError(f"rate must be between 0 and 1, got {self.rate}")
 
 
-class SlowEwma:
+class SlowEwma(InArrays):
     """variables = |x - mean| in standard deviations, if the noise is normal, at most 1000; expected = the mean.
 
     Mean and size are learned by the guard's weights. Cost: some 10 ns a reading to score, 10 to learn.
@@ -73,12 +73,6 @@ class SlowEwma:
     def learn(self, rows: Rows, weights: FloatArray) -> None:
         flags = (rows.present, rows.restart, rows.renewed)
         _learn(rows.values, flags, weights, self._rate, self.follows, (self._mean, self._sizes, self._used))
-
-    def state(self) -> State:
-        return copied(self._arrays())
-
-    def load_state(self, state: State) -> None:
-        put_back(self._arrays(), state)
 
     def _arrays(self) -> State:
         return {"average": self._average, "mean": self._mean, "sizes": self._sizes, "used": self._used}

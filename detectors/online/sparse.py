@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, Rows, State, copied, put_back
+from detectors.block import BoolArray, FloatArray, InArrays, Rows, State
 from detectors.online.protocol import Scores
 from detectors.online.scale import SETTLED, fit_scale, learn_scale, new_scale, standardise
 
@@ -53,7 +53,7 @@ class SparseSettings:
             raise ValueError(f"memory_rows must be at least 100, got {self.memory_rows}")
 
 
-class Sparse:
+class Sparse(InArrays):
     """One row-wise member, few: the square of the r-th largest u, at most 400; fresh: the same of the rows themselves.
 
     Cost: some 15 ns a reading to score, 55 to learn.
@@ -92,12 +92,6 @@ class Sparse:
 
     def load_carry(self, carry: State) -> None:
         self._average[:] = carry["average"]
-
-    def state(self) -> State:
-        return copied(self._arrays())
-
-    def load_state(self, state: State) -> None:
-        put_back(self._arrays(), state)
 
     def _arrays(self) -> State:
         return {
