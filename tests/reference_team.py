@@ -254,7 +254,7 @@ class SlowCalibration:
         self.age += 1
         self.quiet = 0 if score > 1.0 else self.quiet + 1
         self.over = 0 if self.quiet > 3 else self.over + (score > 1.0)
-        if self.age > 10 and self.over <= 15:
+        if self.age > 10 and self.over <= min(15, max(2, int((1 - 0.99) * self.age))):
             self.taken.append((raw, (1 + 1e-5) ** len(self.taken)))
         return score
 

@@ -53,3 +53,11 @@ def test_a_lasting_jump_of_one_variable_in_six_is_a_verdict() -> None:
     x = np.random.default_rng(0).normal(size=(260, 6))
     x[200:, 3] += 40.0
     assert verdicts(x)[200:205].any()
+
+
+def test_a_fault_early_in_life_does_not_hide_the_next_one() -> None:
+    x = wandering(900, 8)
+    x[300:320, :2] += 3.0
+    x[600:620, :2] += 3.0
+    found = verdicts(x)
+    assert found[300:320].any() and found[600:620].any()

@@ -46,7 +46,8 @@ class CalibrationSettings:
     quantile: of a scorer's past that is its line.
     memory_rows: a row's weight is 1 / e of a new one's after so many rows.
     young_rows: scores are divided by 1 + young_rows / (n + 1).
-    excursion_rows: so many rows of one excursion over the line are taken in; it ends after so many quiet_rows.
+    excursion_rows: so many rows of one excursion over the line are taken in at most, while young no more than
+        1 - quantile of the rows judged (and two at least); it ends after so many quiet_rows.
     """
 
     quantile: float = 0.99
@@ -147,6 +148,13 @@ def _range(low: float, high: float, least: float, largest: float, here: int) -> 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _allowed(age: int, tail: float, excursion: int) -> int:
+    """Rows of one excursion that are taken in: never more than the tail holds of the past, or one fault early in a
+    system's life would be its line, and the next one would not be over it. Two always, for lone rows are no fault."""
+    return min(excursion, max(2, int(tail * age)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _judge(
     raw: FloatArray, valid: BoolArray, judged: tuple[FloatArray, FloatArray], arrays: Arrays, options: Options
 ) -> None:
@@ -172,7 +180,7 @@ def _judge(
             since = 0 if out[t, s] > 1.0 else since + 1
             over = 0 if since > quiet else over + (since == 0)
             age += 1
-            if age <= UNSETTLED or over > excursion:
+            if age <= UNSETTLED or over > _allowed(age, tail, excursion):
                 continue
             b = min(bins.shape[1] - 1, _bin(x, bits))
             bins[s, b] += weight
