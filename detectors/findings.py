@@ -94,6 +94,7 @@ class Standing:
     line: what the next row is held against, in units of the undamped line.
     alerts: excursions over the line that began, in so many judged_rows.
     reopened: how often an accepted drift opened the warm-up anew (combine.drift).
+    late_trainings: rows in which the LSTM of a variable waited for its training (online.repad2).
     """
 
     muted: tuple[str, ...] = ()
@@ -101,6 +102,7 @@ class Standing:
     alerts: int = 0
     judged_rows: int = 0
     reopened: int = 0
+    late_trainings: int = 0
 
 
 @dataclass(frozen=True, slots=True)

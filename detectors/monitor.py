@@ -25,6 +25,7 @@ from detectors.combine.what_if import Counterfactuals
 from detectors.findings import Findings, Ranking, Standing, Trigger, joined
 from detectors.intake import Intake
 from detectors.online.registry import build
+from detectors.online.repad2 import Repad2
 from detectors.segments import Pending, cut
 from detectors.settings import MonitorSettings, team
 from detectors.silence import Silences
@@ -90,7 +91,8 @@ class Monitor:
     @property
     def standing(self) -> Standing:
         """Which detectors have lost their vote, and how the line stands."""
-        return self._vote.standing()
+        late = sum(int(d.late.sum()) for d in self._detectors if isinstance(d, Repad2))
+        return replace(self._vote.standing(), late_trainings=late)
 
     @property
     def silent(self) -> tuple[str, ...]:

@@ -105,6 +105,7 @@ class Metrics(Observer):
         self.held = counter("tocsin_pages_held", "Incidents that do not page, for the budget of pages is spent.")
         self.suppressed = counter("tocsin_pages_suppressed", "Incidents in a maintenance window.")
         self.muted = gauge("tocsin_muted_detectors", "Detectors without a vote, for having voted alone.")
+        self.late = gauge("tocsin_late_trainings", "Rows in which a variable's LSTM waited for its training, so far.")
         self.line = gauge("tocsin_line_ratio", "Highest line of any system, in units of the undamped one.")
         self.alerts = gauge("tocsin_alert_ratio", "Excursions over the line that began, per row judged.")
         self.shadow = Histogram(
@@ -235,6 +236,7 @@ class Metrics(Observer):
 
     def _stand(self, standings: Sequence[Standing]) -> None:
         self.muted.set(sum(len(standing.muted) for standing in standings))
+        self.late.set(sum(standing.late_trainings for standing in standings))
         self.line.set(max((standing.line for standing in standings), default=1.0))
         rows = sum(standing.judged_rows for standing in standings)
         self.alerts.set(sum(standing.alerts for standing in standings) / max(rows, 1))

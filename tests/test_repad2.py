@@ -176,9 +176,72 @@ def test_a_snapshot_holds_the_used_part_of_the_window_and_no_weights() -> None:
     assert sum(array.nbytes for name, array in state.items() if name != "history") < 200
 
 
+def burst(variables: int, rows: int) -> np.ndarray:
+    """Noise around a level; from row 300 on all variables are thrown about for four rows."""
+    values = 10 + 0.1 * np.random.default_rng(SEED).normal(size=(rows, variables))
+    values[300:304] += np.array([10.0, -5.0, 10.0, -5.0])[:, None]
+    return np.asarray(values)
+
+
+def trained_at(values: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray, Repad2]:
+    """(T, D) who was trained again at which row, and the scores (T, D)."""
+    detector = Repad2(values.shape[1], Repad2Settings(retrains_per_row=budget))
+    trained, scores, before = [], [], detector.retrained
+    rows = Rows.complete(values)
+    for t in range(len(values)):
+        found = detector.score(rows[t : t + 1]).variables
+        assert found is not None
+        scores.append(found[0])
+        trained.append(detector.retrained - before)
+        before = detector.retrained
+    return np.array(trained), np.array(scores), detector
+
+
+def test_a_row_trains_no_more_variables_than_its_budget_and_counts_those_that_wait() -> None:
+    values = burst(8, 330)
+    free, _, unbounded = trained_at(values, 0)
+    bound, _, detector = trained_at(values, 3)
+    assert free.sum(axis=1).max() == 8 and not unbounded.late.any()
+    assert bound.sum(axis=1).max() == 3 and detector.late.sum() > 0
+    assert bound[300:306].sum(axis=0).all()  # each has its turn
+
+
+def test_who_waits_longest_is_trained_first_and_is_not_over_its_line_before() -> None:
+    values = burst(8, 330)
+    trained, scores, _ = trained_at(values, 2)
+    order = [np.flatnonzero(trained[t]).tolist() for t in range(300, 304)]
+    assert order == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert (scores[300:304][trained[300:304] == 0] <= 1.0).all() and scores[300, :2].min() > 1.0
+
+
+def test_a_budget_that_is_never_spent_changes_nothing() -> None:
+    values = burst(4, 330)
+    np.testing.assert_array_equal(trained_at(values, 0)[1], trained_at(values, 4)[1])
+
+
+def test_a_budget_spends_the_same_however_rows_are_cut_and_after_a_restart() -> None:
+    values = burst(8, 330)
+    _, slow, _ = trained_at(values, 2)
+    detector = Repad2(8, Repad2Settings(retrains_per_row=2))
+    rows = Rows.complete(values)
+    first = detector.score(rows[:302]).variables
+    again = Repad2(8, Repad2Settings(retrains_per_row=2))
+    again.load_state(detector.state())
+    second = again.score(rows[302:]).variables
+    assert first is not None and second is not None
+    np.testing.assert_array_equal(np.concatenate([first, second]), slow)
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("window_rows", 2), ("epochs", 0), ("learning_rate", 0.0), ("stop_loss", -1.0), ("floor", "two")],
+    [
+        ("retrains_per_row", -1),
+        ("window_rows", 2),
+        ("epochs", 0),
+        ("learning_rate", 0.0),
+        ("stop_loss", -1.0),
+        ("floor", "two"),
+    ],
 )
 def test_options_out_of_range_are_refused_by_name(option: str, value: object) -> None:
     with pytest.raises(ValueError, match=rf"{option} must be .*, got "):

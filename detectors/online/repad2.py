@@ -23,6 +23,8 @@ Ours, each because the paper's way is unknown or fails on monitoring data:
 - Early stopping: the rule of the original is unknown; stop_loss is off by default.
 - 0 / 0 in the score is 0. AARE is kept in single precision, and Thd is raised by 1e-6 of itself, so that rounding never
   decides between equal numbers.
+- retrains_per_row bounds the work of a row: trainings come in bursts, all variables at once. Who waits is said by the
+  old model, no longer trusted, at a score of 1 at most; the longest waiting are trained first.
 - A missing reading does not exist for its variable: nothing moves and the score is 0. After a long gap T starts at 0
   again, and the history of AARE stays.
 
@@ -36,15 +38,27 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from detectors.block import FloatArray, IntArray, Rows, State
-from detectors.online.lstm_kernel import initial_parameters, new_room, predict, train
+from detectors.online.lstm_kernel import initial_parameters, new_room
 from detectors.online.protocol import Scores
-
-_SLACK = 1e-6
-_LARGEST_ERROR = 1e6  # in scales of the value; squares of larger ones would swamp the sums over the window
+from detectors.online.repad2_kernel import (
+    BASIS,
+    COUNTS,
+    ERRORS,
+    LAST,
+    LATE,
+    NUMBERS,
+    PUSHED,
+    READINGS,
+    RETRAINED,
+    SEEN,
+    SUMS,
+    WAITED,
+    score_rows,
+    train_again,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +68,8 @@ class Repad2Settings:
     window_rows: W of equation 2, rows of AARE.
     epochs, learning_rate: of a training.
     stop_loss: a training ends once its squared error, on the scale 0 to 1, is below this; 0 never ends it early.
+    retrains_per_row: so many variables of a system are trained again at one row; the others wait, the longest waiting
+        go first, and what waits is not over its line. 0: all at once. The first trainings of a variable never wait.
     floor: what keeps the division of equation 1 from exploding, see the module.
     seed: of the initial weights; the seed handed in is added to it.
     """
@@ -62,6 +78,7 @@ class Repad2Settings:
     epochs: int = 50
     learning_rate: float = 0.005
     stop_loss: float = 0.0
+    retrains_per_row: int = 0
     floor: Literal["deviation", "one"] = "deviation"
     seed: int = 140
 
@@ -74,24 +91,22 @@ class Repad2Settings:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
         if not self.stop_loss >= 0:
             raise ValueError(f"stop_loss must be 0 or more, got {self.stop_loss}")
+        if self.retrains_per_row < 0:
+            raise ValueError(f"retrains_per_row must be at least 0 (no limit), got {self.retrains_per_row}")
         if self.floor not in ("deviation", "one"):
             raise ValueError(f"floor must be deviation or one, got {self.floor!r}")
 
 
-# Its options, the weights from which it starts, and room for the candidate's weights and for the LSTM.
-Training: TypeAlias = tuple[tuple[int, float, float, float], FloatArray, FloatArray, FloatArray]
-
-
-# Where things stand among the numbers and the counts of a variable.
-_LAST, _ERRORS, _BASIS, _SEEN, _SUMS, _NUMBERS = 0, 3, 5, 8, 11, 15
-_READINGS, _RETRAINED, _PUSHED, _COUNTS = 0, 1, 2, 3
+# Its options, the weights from which it starts, room for the candidate's weights and for the LSTM, the budget of a row
+# and room for those who want a training.
+Training: TypeAlias = tuple[tuple[int, float, float, float], FloatArray, FloatArray, FloatArray, int, IntArray]
 
 
 class Carry(NamedTuple):
     """What follows the rows, for each of D variables: the arrays that the kernel works on."""
 
     numbers: FloatArray  # (D, 15)
-    counts: IntArray  # (D, 3)
+    counts: IntArray  # (D, 5)
     trusted: NDArray[np.bool_]  # (D,) the flag
     history: NDArray[np.float32]  # (D, W) the window, a ring
 
@@ -99,15 +114,17 @@ class Carry(NamedTuple):
         """Views of it, as a state names them."""
         numbers, counts = self.numbers, self.counts
         return {
-            "readings": counts[:, _READINGS],  # (D,) T, counted from the start or the last long gap
+            "readings": counts[:, READINGS],  # (D,) T, counted from the start or the last long gap
             "trusted": self.trusted,
-            "last": numbers[:, _LAST:_ERRORS],  # (D, 3) the last three values, oldest first
-            "errors": numbers[:, _ERRORS:_BASIS],  # (D, 2) the last two of |D - P| / scale, oldest first
-            "basis": numbers[:, _BASIS:_SEEN],  # (D, 3) the values that the model was trained on
-            "seen": numbers[:, _SEEN:_SUMS],  # (D, 3) number, mean and summed squared deviations of all values
-            "retrained": counts[:, _RETRAINED],  # (D,) trainings after T = 7, kept or not
-            "pushed": counts[:, _PUSHED],  # (D,) values of AARE so far
-            "sums": numbers[:, _SUMS:_NUMBERS],  # (D, 4) sum of AARE, of its squares, each with its rounding error
+            "last": numbers[:, LAST:ERRORS],  # (D, 3) the last three values, oldest first
+            "errors": numbers[:, ERRORS:BASIS],  # (D, 2) the last two of |D - P| / scale, oldest first
+            "basis": numbers[:, BASIS:SEEN],  # (D, 3) the values that the model was trained on
+            "seen": numbers[:, SEEN:SUMS],  # (D, 3) number, mean and summed squared deviations of all values
+            "retrained": counts[:, RETRAINED],  # (D,) trainings after T = 7, kept or not
+            "pushed": counts[:, PUSHED],  # (D,) values of AARE so far
+            "waited": counts[:, WAITED],  # (D,) rows that its next training has waited
+            "late": counts[:, LATE],  # (D,) rows in all in which a training had to wait
+            "sums": numbers[:, SUMS:NUMBERS],  # (D, 4) sum of AARE, of its squares, each with its rounding error
             "history": self.history,
         }
 
@@ -130,10 +147,11 @@ class Repad2:
         self._settings = settings or Repad2Settings()
         self._initial = initial_parameters(np.random.default_rng(self._settings.seed + seed))  # (491,)
         self._room, self._candidate = new_room(), self._initial.copy()  # for the kernels to work in
+        self._waiting = np.zeros(variables, np.int64)
         self._models = np.tile(self._initial, (variables, 1))  # (D, 491)
         self._carry = Carry(
-            numbers=np.zeros((variables, _NUMBERS)),
-            counts=np.zeros((variables, _COUNTS), np.int64),
+            numbers=np.zeros((variables, NUMBERS)),
+            counts=np.zeros((variables, COUNTS), np.int64),
             trusted=np.ones(variables, np.bool_),
             history=np.zeros((variables, self._settings.window_rows), np.float32),
         )
@@ -146,11 +164,16 @@ class Repad2:
     @property
     def retrained(self) -> IntArray:
         """(D,) how often each variable's model was trained again, with success or without."""
-        return self._carry.counts[:, _RETRAINED].copy()
+        return self._carry.counts[:, RETRAINED].copy()
+
+    @property
+    def late(self) -> IntArray:
+        """(D,) in how many rows each variable's training had to wait for the budget."""
+        return self._carry.counts[:, LATE].copy()
 
     def score(self, rows: Rows) -> Scores:
         scores, expected = np.zeros(rows.values.shape), rows.values.copy()
-        _score(
+        score_rows(
             (rows.values, rows.present, rows.restart, rows.renewed),
             self._training(),
             self._models,
@@ -165,10 +188,10 @@ class Repad2:
     def _training(self) -> Training:
         s = self._settings
         options = s.epochs, s.learning_rate, s.stop_loss, 1.0 if s.floor == "one" else 0.0
-        return options, self._initial, self._candidate, self._room
+        return options, self._initial, self._candidate, self._room, s.retrains_per_row, self._waiting
 
     def state(self) -> State:
-        used = int(min(self._carry.counts[:, _PUSHED].max(initial=0), self._settings.window_rows))
+        used = int(min(self._carry.counts[:, PUSHED].max(initial=0), self._settings.window_rows))
         arrays = self._carry._replace(history=self._carry.history[:, :used])
         return {name: array.copy() for name, array in arrays.named().items()}
 
@@ -180,178 +203,4 @@ class Repad2:
                 array[:, : stored.shape[1]] = stored
             else:
                 array[:] = stored
-        _train_again(self._training(), self._models, self._carry.numbers)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _score(rows, training, models, carry, results):  # type: ignore[no-untyped-def]
-    """Each variable through all rows. What is its own is taken out before its first row: an array that is taken out of
-    a tuple or of an array counts its users, which was a fifth of the time when it was done at each reading."""
-    values, present, restart, renewed = rows
-    numbers, counts, trusted, history = carry
-    scores, expected = results
-    room = training[3]
-    for d in range(values.shape[1]):
-        model, own, count, trust, window = models[d], numbers[d], counts[d], trusted[d : d + 1], history[d]
-        for t in range(values.shape[0]):
-            if renewed[t, d]:
-                count[_PUSHED] = 0
-                for k in range(_SEEN, _NUMBERS):
-                    own[k] = 0.0
-            if restart[t, d] or renewed[t, d]:
-                count[_READINGS] = 0
-                trust[0] = True
-            if present[t, d]:
-                x = values[t, d]
-                scores[t, d], expected[t, d] = _advance(x, training, room, model, own, count, trust, window)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _advance(x, training, room, model, own, count, trust, window):  # type: ignore[no-untyped-def]
-    """One reading of a variable: its score and what was expected."""
-    _observe(x, own)
-    score, said = 0.0, x
-    if count[_READINGS] >= 3:
-        score, said = _judge(x, training, room, model, own, count, trust, window)
-    own[_LAST], own[_LAST + 1], own[_LAST + 2] = own[_LAST + 1], own[_LAST + 2], x
-    count[_READINGS] += 1
-    return score, said
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _judge(x, training, room, model, own, count, trust, window):  # type: ignore[no-untyped-def]
-    readings, one = count[_READINGS], training[0][3]
-    if readings < 8:
-        _adopt(own)
-        _train(model, own, _BASIS, training)
-    said = _say(model, own, _BASIS, room)
-    error = _relative_error(x, said, own, one)
-    score = 0.0
-    if readings >= 5:
-        others = _sums_of_others(own, count, window)
-        aare, line = _threshold(own, error, others)
-        if readings >= 7 and not (trust[0] and aare <= line):
-            candidate = training[2]
-            _train(candidate, own, _LAST, training)
-            count[_RETRAINED] += 1
-            said = _say(candidate, own, _LAST, room)
-            error = _relative_error(x, said, own, one)
-            aare, line = _threshold(own, error, others)
-            trust[0] = aare <= line
-            if aare <= line:
-                _copy(candidate, model)
-                _adopt(own)
-        _push(aare, others, own, count, window)
-        if readings >= 7 and line > 0.0:
-            score = aare / line
-    own[_ERRORS], own[_ERRORS + 1] = own[_ERRORS + 1], error
-    return score, said
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _observe(x, own):  # type: ignore[no-untyped-def]
-    """Welford's update of number, mean and summed squared deviations."""
-    own[_SEEN] += 1.0
-    step = x - own[_SEEN + 1]
-    own[_SEEN + 1] += step / own[_SEEN]
-    own[_SEEN + 2] += step * (x - own[_SEEN + 1])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _adopt(own):  # type: ignore[no-untyped-def]
-    """The last three values are what the model was trained on."""
-    for k in range(3):
-        own[_BASIS + k] = own[_LAST + k]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _relative_error(x, said, own, one):  # type: ignore[no-untyped-def]
-    """A summand of equation 1."""
-    away = abs(x - said)
-    if away == 0.0:
-        return 0.0
-    error = away / max(abs(x), one if one > 0.0 else np.sqrt(own[_SEEN + 2] / own[_SEEN]))
-    return error if error < _LARGEST_ERROR else _LARGEST_ERROR
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _scale(own, three):  # type: ignore[no-untyped-def]
-    """Lowest value and range of the three numbers at this place; a range of 0 where they are no basis for an LSTM."""
-    y0, y1, y2 = own[three], own[three + 1], own[three + 2]
-    low = min(y0, y1, y2)
-    width = max(y0, y1, y2) - low
-    return low, width if width < np.inf else 0.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _copy(source, target):  # type: ignore[no-untyped-def]
-    """A loop: numba takes three seconds to compile target[:] = source."""
-    for k in range(source.shape[0]):
-        target[k] = source[k]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _train(model, own, three, training):  # type: ignore[no-untyped-def]
-    (epochs, learning_rate, stop_loss, _), initial, _, room = training
-    low, width = _scale(own, three)
-    if width > 0.0:
-        _copy(initial, model)
-        train(model, (own[three : three + 3] - low) / width, epochs, learning_rate, stop_loss, room)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _say(model, own, three, room):  # type: ignore[no-untyped-def]
-    """What follows the last three values, by a model that was trained on the three at this place."""
-    low, width = _scale(own, three)
-    if width == 0.0:
-        return own[three + 2]
-    y0, y1, y2 = (own[_LAST] - low) / width, (own[_LAST + 1] - low) / width, (own[_LAST + 2] - low) / width
-    return low + width * predict(model, y0, y1, y2, room)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _threshold(own, error, others):  # type: ignore[no-untyped-def]
-    """AARE of this row (eq. 1) and the threshold over the window that it completes (eq. 2)."""
-    aare = np.float64(np.float32((own[_ERRORS] + own[_ERRORS + 1] + error) / 3.0))
-    number = others[0] + 1.0
-    mean = ((others[1] + aare) + others[2]) / number
-    square = ((others[3] + aare * aare) + others[4]) / number
-    return aare, (mean + 3.0 * np.sqrt(max(square - mean * mean, 0.0))) * (1.0 + _SLACK)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sums_of_others(own, count, window):  # type: ignore[no-untyped-def]
-    """Number, sum and sum of squares of the AAREs that share the window with the next; each sum with its error."""
-    rows, pushed = window.shape[0], count[_PUSHED]
-    total, total_error, squares, squares_error = own[_SUMS], own[_SUMS + 1], own[_SUMS + 2], own[_SUMS + 3]
-    if pushed < rows:
-        return np.float64(pushed), total, total_error, squares, squares_error
-    oldest = np.float64(window[pushed % rows])
-    total, total_error = _exact_sum(total, total_error, -oldest)
-    squares, squares_error = _exact_sum(squares, squares_error, -oldest * oldest)
-    return np.float64(rows - 1), total, total_error, squares, squares_error
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _push(aare, others, own, count, window):  # type: ignore[no-untyped-def]
-    window[count[_PUSHED] % window.shape[0]] = aare
-    count[_PUSHED] += 1
-    own[_SUMS], own[_SUMS + 1] = _exact_sum(others[1], others[2], aare)
-    own[_SUMS + 2], own[_SUMS + 3] = _exact_sum(others[3], others[4], aare * aare)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _exact_sum(total, error, x):  # type: ignore[no-untyped-def]
-    """total + error + x as (sum, error), exact to 106 bits (Knuth's two-sum): the sums over the window do not drift."""
-    raw = total + x
-    back = raw - total
-    error += (total - (raw - back)) + (x - back)
-    exact = raw + error
-    return exact, error - (exact - raw)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _train_again(training, models, numbers):  # type: ignore[no-untyped-def]
-    """The weights of all models from the values they were trained on."""
-    for d in range(models.shape[0]):
-        _train(models[d], numbers[d], _BASIS, training)
+        train_again(self._training(), self._models, self._carry.numbers)
