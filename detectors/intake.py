@@ -45,7 +45,8 @@ class Intake:
     """Turns blocks of raw values into the rows detectors see. Cost: some 5 ns a reading."""
 
     def __init__(self, variables: int, settings: IntakeSettings) -> None:
-        self._settings = settings
+        s = settings
+        self._limits = (s.gap_rows, s.gone_rows, s.quorum, s.counter_rows, s.counter_rises, s.counter_falls)
         self._raw = np.zeros(variables)  # last reading as it came
         self._held = np.zeros(variables)  # last value passed on: the stand-in for missing ones
         self._gap = np.full(variables, NEVER)  # rows since the last reading
@@ -61,12 +62,10 @@ class Intake:
     def read(self, values: FloatArray) -> Rows:
         """Rows for raw values (T, D); may be called with any number of rows."""
         shape = values.shape
-        s = self._settings
         out = np.empty(shape)
         flags = np.zeros((3, *shape), dtype=np.bool_)
         quorum = np.empty(len(values), dtype=np.bool_)
-        limits = (s.gap_rows, s.gone_rows, s.quorum, s.counter_rows, s.counter_rises, s.counter_falls)
-        _read(values, out, flags, quorum, self._raw, self._held, self._gap, self._steps, self._counter, limits)
+        _read(values, out, flags, quorum, self._raw, self._held, self._gap, self._steps, self._counter, self._limits)
         rows = Rows(self._row, out, flags[0], flags[1], flags[2], quorum)
         self._row += len(values)
         return rows

@@ -19,7 +19,8 @@ from numba import njit
 
 from detectors.block import BoolArray, FloatArray, State
 
-Options: TypeAlias = tuple[float, float, float]
+Options: TypeAlias = tuple[float, float, float, bool]  # rate, mutes_at, heard_at, whether anybody can be muted
+Mutes: TypeAlias = tuple[FloatArray, BoolArray, Options]  # share, muted, options
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,9 @@ class Muting:
     def __init__(self, detectors: int, columns: int, settings: MutingSettings) -> None:
         self._share = np.zeros((detectors, columns))
         self.muted = np.zeros((detectors, columns), dtype=np.bool_)
-        self._options: Options = (1.0 / settings.window_rows, settings.mutes_at, settings.heard_at)
-        self._idle = detectors < 2 or not settings.enabled
+        can_mute = detectors > 1 and settings.enabled
+        options: Options = (1.0 / settings.window_rows, settings.mutes_at, settings.heard_at, can_mute)
+        self.mutes: Mutes = (self._share, self.muted, options)
 
     def follow(self, over: BoolArray, valid: BoolArray) -> BoolArray:
         """(T, G, C) who was muted in each row, by the rows before it.
@@ -62,8 +64,7 @@ class Muting:
         over: (T, G, C) who is over its line. valid: (T, C) False where nothing was there to be judged.
         """
         out = np.zeros(over.shape, dtype=np.bool_)
-        if not self._idle:
-            _follow(over, valid, self._share, self.muted, out, self._options)
+        follow(over, valid, self.mutes, out)
         return out
 
     def state(self) -> State:
@@ -74,20 +75,23 @@ class Muting:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _follow(
-    over: BoolArray, valid: BoolArray, share: FloatArray, muted: BoolArray, out: BoolArray, options: Options
-) -> None:
-    rate, mutes_at, heard_at = options
+def follow(over: BoolArray, valid: BoolArray, mutes: Mutes, out: BoolArray) -> bool:
+    """Write (T, G, C) who is muted in each row; whether anybody is."""
+    share, muted, options = mutes
+    rate, mutes_at, heard_at, can_mute = options
     rows, detectors, columns = over.shape
-    for t in range(rows):
-        out[t] = muted
+    found = False
+    out[:] = False
+    for t in range(rows if can_mute else 0):
         for c in range(columns):
-            if not valid[t, c]:
-                continue
             heard, votes = 0, 0
             for g in range(detectors):
+                out[t, g, c] = muted[g, c]
                 heard += not muted[g, c]
                 votes += over[t, g, c] and not muted[g, c]
+            found |= heard < detectors
+            if not valid[t, c]:
+                continue
             for g in range(detectors):
                 own = not out[t, g, c]
                 if heard == own:  # nobody beside it
@@ -95,3 +99,4 @@ def _follow(
                 alone = over[t, g, c] and votes == own
                 share[g, c] += rate * (alone - share[g, c])
                 muted[g, c] = share[g, c] > mutes_at or (muted[g, c] and share[g, c] >= heard_at)
+    return found
