@@ -137,4 +137,4 @@ def _follow_heard(
         if crossed > 0:
             muted[:] = share > mutes_at
             return t + 1
-    return rows
+    return int(rows)

@@ -59,7 +59,7 @@ class Opinions:
         own_inside = np.repeat([d.calibrated for d in detectors if d.per_variable], variables)
         # Behind the members stands one more scorer a detector, for its fresh evidence; of voters it bounds the members.
         self._bounds = np.array([evidence.bound(d.name) if d.name in voters else np.nan for d in detectors])
-        self._bounding = np.flatnonzero(~np.isnan(self._bounds)).tolist()
+        self._fresh: dict[tuple[bool, ...], tuple[IntArray, FloatArray]] = {}
         self._rows = Calibration(len(columns) + len(detectors), calibration)
         self._inside = Calibration(len(self.inside) * variables, calibration, bits=COARSE)
         self._scorers = self._rows.scorers(self._own_rows), self._inside.scorers(np.flatnonzero(own_inside))
@@ -74,16 +74,18 @@ class Opinions:
 
     def collect(self, rows: Rows, scores: Sequence[Scores]) -> Collected:
         """What every detector says of the rows, from their scores in the detectors' order."""
-        rowwise, inside = _rowwise(scores), _inside(scores, rows.values.shape)
-        count, voting = len(rows), len(self._voting)
+        (count, variables), kinds, voting = rows.values.shape, len(self.inside), len(self._voting)
+        columns, weights = self._fresh_of(scores)
+        rowwise, inside = np.empty((3, count, len(columns))), np.empty((3, count, kinds, variables))
         members, muted = np.empty((2, count, voting)), np.empty((count, voting), np.bool_)
-        muted_inside = np.empty(inside.shape[1:], np.bool_)
+        muted_inside = np.empty((count, kinds, variables), np.bool_)
         is_muted, is_muted_inside = collect(
             (rows.quorum, rows.present),
+            (_rowwise(scores), columns, _inside(scores)),
             (rowwise, inside),
             self._scorers,
             self._mutes,
-            (self._voting, self._voter_of, self._voter_of_detector, self._weights(scores)),
+            (self._voting, self._voter_of, self._voter_of_detector, weights),
             (members, muted, muted_inside),
         )
         mutes, mutes_inside = muted if is_muted else None, muted_inside if is_muted_inside else None
@@ -94,11 +96,15 @@ class Opinions:
         others: FloatArray = collected.rowwise[1, :, self._silent].T
         return others
 
-    def _weights(self, scores: Sequence[Scores]) -> FloatArray:
-        """(detectors,) what each one's fresh evidence is multiplied by to bound the members; NaN: it bounds none."""
-        if all(scores[i].fresh is not None for i in self._bounding):
-            return self._bounds
-        return np.where([s.fresh is None for s in scores], np.nan, self._bounds)
+    def _fresh_of(self, scores: Sequence[Scores]) -> tuple[IntArray, FloatArray]:
+        """Where the scorers' raw scores stand among those that are given, -1 = nowhere, and what each detector's fresh
+        evidence is multiplied by to bound the members, NaN = it bounds none: by which detectors have any."""
+        given = tuple([s.fresh is not None for s in scores])
+        if given not in self._fresh:
+            behind = len(self._owners) + np.cumsum(given) - 1
+            columns = np.concatenate([np.arange(len(self._owners)), np.where(given, behind, -1)])
+            self._fresh[given] = columns.astype(np.int64), np.where(given, self._bounds, np.nan)
+        return self._fresh[given]
 
     def reopen(self, kept_rows: int) -> None:
         """All scorers count as young again (see combine.drift)."""
@@ -116,7 +122,8 @@ class Opinions:
 
         lines: (T, M + N + detectors), and muted: (T, M), of that time. Nothing is taken in.
         """
-        raw = _rowwise(scores)[0]
+        columns, weights = self._fresh_of(scores)
+        raw = np.where(columns < 0, np.nan, _rowwise(scores)[:, columns])
         judged = np.zeros(raw.shape)
         np.divide(raw, lines, out=judged, where=lines > 0.0)
         judged = np.minimum(judged, HIGHEST)
@@ -126,7 +133,7 @@ class Opinions:
         for detector, voter in enumerate(self._voter_of_detector.tolist()):
             if muted is not None and voter >= 0:
                 evidence[muted[:, self._first[voter]], detector] = 0.0
-        return np.asarray(cut_tails(judged[:, self._voting], evidence, self._weights(scores)))
+        return np.asarray(cut_tails(judged[:, self._voting], evidence, weights))
 
     @property
     def rows_judged(self) -> dict[str, int]:
@@ -155,23 +162,12 @@ class Opinions:
 
 
 def _rowwise(scores: Sequence[Scores]) -> FloatArray:
-    """All row-wise members, and behind them what each detector has of fresh evidence: (3, T, M + N + detectors), of
-    which the raw ones are filled in."""
-    behind = sum([s.members.shape[1] for s in scores])
-    rowwise = np.empty((3, len(scores[0].members), behind + len(scores)))
-    raw, first = rowwise[0], 0
-    for i, s in enumerate(scores):
-        if count := s.members.shape[1]:
-            raw[:, first : first + count] = s.members
-        raw[:, behind + i] = np.nan if s.fresh is None else s.fresh
-        first += count
-    return rowwise
+    """All row-wise members, and behind them the fresh evidence of the detectors that have any."""
+    fresh = [s.fresh[:, None] for s in scores if s.fresh is not None]
+    return np.concatenate([*[s.members for s in scores], *fresh], axis=1)
 
 
-def _inside(scores: Sequence[Scores], shape: tuple[int, ...]) -> FloatArray:
-    """Per-variable scores of rows of this shape: (3, T, K, D), of which the raw ones are filled in."""
+def _inside(scores: Sequence[Scores]) -> FloatArray:
+    """Per-variable scores (T, K D), K detectors side by side."""
     said = [s.variables for s in scores if s.variables is not None]
-    inside = np.empty((3, shape[0], len(said), shape[1]))
-    for k, variables in enumerate(said):
-        inside[0, :, k] = variables
-    return inside
+    return np.concatenate(said, axis=1) if said else np.empty((len(scores[0].members), 0))

@@ -21,6 +21,7 @@ Voters: TypeAlias = tuple[IntArray, IntArray, IntArray, FloatArray]
 @njit(cache=True, nogil=True, error_model="numpy")
 def collect(
     valid: tuple[BoolArray, BoolArray],
+    raw: tuple[FloatArray, IntArray, FloatArray],
     scores: tuple[FloatArray, FloatArray],
     scorers: tuple[Scorers, Scorers],
     mutes: tuple[Mutes, Mutes],
@@ -29,17 +30,27 @@ def collect(
 ) -> tuple[bool, bool]:
     """Write the ballot of T rows; whether any member is muted in it, and whether anybody is inside a variable.
 
-    valid: (T,) the quorum, and (T, D) present. scores: (3, T, S) row-wise and (3, T, K, D) inside variables, the raw
-    ones; calibrated ones, and what they were held against, are written. ballot: (2, T, M) members, before and after the
-    cut; (T, M) and (T, K, D) who is muted.
+    valid: (T,) the quorum, and (T, D) present. raw: (T, R) row-wise scores; (S,) where each scorer's stands in them, or
+    -1; (T, K D) scores inside variables. scores: (3, T, S) and (3, T, K, D) are written: the raw ones, calibrated ones,
+    and what they were held against. ballot, too: (2, T, M) members, before and after the cut; (T, M) and (T, K, D) who
+    is muted.
     """
     quorum, present = valid
     members, muted, muted_inside = ballot
-    rowwise, inside = scores
+    rowwise, inside = scores[0], scores[1].reshape(3, present.shape[0], -1)
+    _spread(raw[0], raw[1], rowwise[0])
+    inside[0] = raw[2]
     calibrate(rowwise, quorum.reshape(-1, 1), scorers[0])
-    calibrate(inside.reshape(3, inside.shape[1], -1), present, scorers[1])
+    calibrate(inside, present, scorers[1])
     is_muted = _vote(rowwise[1], quorum.reshape(-1, 1), mutes[0], voters, members, muted)
-    return is_muted, follow(inside[1] > 1.0, present, mutes[1], muted_inside)
+    return is_muted, follow(scores[1][1] > 1.0, present, mutes[1], muted_inside)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _spread(given: FloatArray, columns: IntArray, out: FloatArray) -> None:
+    for t in range(out.shape[0]):
+        for s in range(columns.shape[0]):
+            out[t, s] = given[t, columns[s]] if columns[s] >= 0 else np.nan
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
