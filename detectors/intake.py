@@ -6,6 +6,7 @@ started anew) is missing. Holding the last value in place of a missing one was m
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
@@ -14,6 +15,9 @@ from detectors.block import BoolArray, FloatArray, IntArray, Rows, State
 
 LARGEST = 1e30  # memories keep readings in float32, and sums of squares must stay finite
 NEVER = 1 << 40  # rows since a reading, for a variable never seen
+
+# gap_rows, gone_rows, quorum, counter_rows, counter_rises, counter_falls
+Limits: TypeAlias = tuple[int, int, float, int, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class Intake:
     """Turns blocks of raw values into the rows detectors see. Cost: some 5 ns a reading."""
 
     def __init__(self, variables: int, settings: IntakeSettings) -> None:
-        self._settings = settings
+        s = settings
+        self._limits: Limits = (s.gap_rows, s.gone_rows, s.quorum, s.counter_rows, s.counter_rises, s.counter_falls)
         self._raw = np.zeros(variables)  # last reading as it came
         self._held = np.zeros(variables)  # last value passed on: the stand-in for missing ones
         self._gap = np.full(variables, NEVER)  # rows since the last reading
@@ -61,12 +66,10 @@ class Intake:
     def read(self, values: FloatArray) -> Rows:
         """Rows for raw values (T, D); may be called with any number of rows."""
         shape = values.shape
-        s = self._settings
         out = np.empty(shape)
         flags = np.zeros((3, *shape), dtype=np.bool_)
         quorum = np.empty(len(values), dtype=np.bool_)
-        limits = (s.gap_rows, s.gone_rows, s.quorum, s.counter_rows, s.counter_rises, s.counter_falls)
-        _read(values, out, flags, quorum, self._raw, self._held, self._gap, self._steps, self._counter, limits)
+        _read(values, out, flags, quorum, self._raw, self._held, self._gap, self._steps, self._counter, self._limits)
         rows = Rows(self._row, out, flags[0], flags[1], flags[2], quorum)
         self._row += len(values)
         return rows
@@ -111,9 +114,10 @@ def _read(
     gap: IntArray,
     steps: IntArray,
     counter: BoolArray,
-    limits: tuple[int, int, float, int, float, float],
+    limits: Limits,
 ) -> None:
     gap_rows, gone_rows, share = limits[:3]
+    present, restart, renewed = flags[0], flags[1], flags[2]
     for t in range(values.shape[0]):
         there, awaited = 0, 0
         for j in range(values.shape[1]):
@@ -123,9 +127,12 @@ def _read(
                 out[t, j] = held[j]
                 awaited += gap[j] <= gone_rows
                 continue
-            since, step = gap[j] + 1, v - raw[j]
-            seen = gap[j] < NEVER
-            renewed = seen and _tell_counter(j, step, steps, counter, limits)
+            since, step, was_counter = gap[j] + 1, v - raw[j], counter[j]
+            if gap[j] < NEVER:
+                steps[0, j] += 1
+                steps[1, j] += step > 0.0
+                steps[2, j] += step < 0.0
+                counter[j] = _is_counter(was_counter, step, steps[0, j], steps[1, j], steps[2, j], limits)
             gap[j], raw[j] = 0, v
             there += 1
             awaited += 1
@@ -134,30 +141,16 @@ def _read(
                 continue
             held[j] = step / since if counter[j] else v
             out[t, j] = held[j]
-            flags[0, t, j], flags[1, t, j], flags[2, t, j] = True, since > gap_rows + 1 or renewed, renewed
+            is_new = counter[j] != was_counter
+            present[t, j], restart[t, j], renewed[t, j] = True, since > gap_rows + 1 or is_new, is_new
         quorum[t] = there > 0 and there >= share * awaited
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _tell_counter(
-    j: int,
-    step: float,
-    steps: IntArray,
-    counter: BoolArray,
-    limits: tuple[int, int, float, int, float, float],
-) -> bool:
-    """Count one step of variable j; True if it became a counter, or proved not to be one after all."""
-    least, rises, falls = limits[3], limits[4], limits[5]
-    steps[0, j] += 1
-    steps[1, j] += step > 0.0
-    steps[2, j] += step < 0.0
-    if counter[j]:
-        counter[j] = steps[2, j] <= max(1.0, 5 * falls * steps[0, j])
-        return not counter[j]
-    counter[j] = (
-        step >= 0.0
-        and steps[0, j] >= least
-        and steps[1, j] >= rises * steps[0, j]
-        and steps[2, j] <= falls * steps[0, j]
-    )
-    return bool(counter[j])
+def _is_counter(was: bool, step: float, count: int, rises: int, falls: int, limits: Limits) -> bool:
+    """Whether a variable is one after this step, the last of so many. Arrays are not handed on: that costs more than
+    the work."""
+    least, rising, falling = limits[3], limits[4], limits[5]
+    if was:
+        return falls <= max(1.0, 5 * falling * count)
+    return falls <= falling * count and count >= least and step >= 0.0 and rises >= rising * count

@@ -26,7 +26,7 @@ from detectors.findings import Findings, Ranking, Standing, Trigger, joined
 from detectors.intake import Intake
 from detectors.online.registry import build
 from detectors.online.repad2 import Repad2
-from detectors.segments import Pending, cut
+from detectors.segments import Pending, cut, rows_left
 from detectors.settings import MonitorSettings, team
 from detectors.silence import Silences
 from detectors.warmup import WarmUp
@@ -103,6 +103,8 @@ class Monitor:
         """Findings for exactly the block's rows. ValueError if the block has other than D variables."""
         if block.values.shape[1] != len(self.variables):
             raise ValueError(f"a block of this system has {len(self.variables)} variables, got {block.values.shape[1]}")
+        if 0 < len(block) <= rows_left(self._rows):
+            return self._piece(block)
         found = [self._piece(Block(block.times[s], block.values[s])) for s in cut(self._rows, len(block))]
         return joined(block.times, found, len(self.variables))
 

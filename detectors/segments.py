@@ -7,8 +7,9 @@ blocks gives the same bits. Segments start short, because early on each row teac
 from collections.abc import Iterator
 
 import numpy as np
+from numba import njit
 
-from detectors.block import FloatArray, Rows, State
+from detectors.block import BoolArray, FloatArray, Rows, State
 
 LONGEST = 16
 
@@ -60,12 +61,9 @@ class Pending:
         """Append judged rows of the open segment; weights (T,)."""
         if not self._count:
             self._first = rows.first
-        place = slice(self._count, self._count + len(rows))
-        self._values[place] = rows.values
-        self._flags[0, place], self._flags[1, place], self._flags[2, place] = rows.present, rows.restart, rows.renewed
-        self._quorum[place] = rows.quorum
-        self._weights[place] = weights
-        self._count += len(rows)
+        flags = (rows.present, rows.restart, rows.renewed)
+        store = (self._values, self._flags, self._quorum, self._weights)
+        self._count += _append(self._count, rows.values, flags, rows.quorum, weights, store)
 
     def take(self) -> tuple[Rows, FloatArray]:
         """The rows and their weights (T,), to be learned; the next segment starts empty. Valid until the next add."""
@@ -95,3 +93,21 @@ class Pending:
         self._flags[:, :count] = state["flags"]
         self._quorum[:count] = state["quorum"]
         self._weights[:count] = state["weights"]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _append(
+    count: int,
+    values: FloatArray,
+    flags: tuple[BoolArray, BoolArray, BoolArray],
+    quorum: BoolArray,
+    weights: FloatArray,
+    store: tuple[FloatArray, BoolArray, BoolArray, FloatArray],
+) -> int:
+    """Write rows behind the count that are there; how many."""
+    present, restart, renewed = flags
+    end = count + values.shape[0]
+    store[0][count:end] = values
+    store[1][0, count:end], store[1][1, count:end], store[1][2, count:end] = present, restart, renewed
+    store[2][count:end], store[3][count:end] = quorum, weights
+    return int(values.shape[0])

@@ -1,12 +1,19 @@
 """Slow and obvious twins of the default team: one variable, one entry, one score at a time."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from reference import slow_muting
 
 from detectors.block import Rows
+from detectors.combine.calibration import Calibration, CalibrationSettings
+from detectors.combine.evidence import EvidenceSettings
+from detectors.combine.muting import MutingSettings
+from detectors.online.protocol import Scores
 
 Array = NDArray[np.float64]
 
@@ -279,3 +286,56 @@ def slow_nearest(table: Array, query: Array, there: list[int], k: int) -> tuple[
     found = sorted(range(len(squares)), key=squares.__getitem__)[:k]
     mean = sum(math.sqrt(squares[m]) for m in found) / len(found)
     return mean * math.sqrt(len(query) / len(there)), found
+
+
+@dataclass
+class SlowBallot:
+    """Of T rows: members (T, M) uncut and cut, others (T, N), inside variables (T, K, D), and who is muted."""
+
+    uncut: Array
+    members: Array
+    others: Array
+    variables: Array
+    muted: NDArray[np.bool_]
+    muted_inside: NDArray[np.bool_]
+
+
+def slow_ballot(
+    rows: Rows, detectors: Sequence[Any], scores: Sequence[Scores], voters: Sequence[str], muting: MutingSettings
+) -> SlowBallot:
+    """Step after step, a scorer at a time: calibrate, mute whoever votes alone, cut by the fresh evidence."""
+    members, fresh, inside = {}, {}, []
+    for d, said in zip(detectors, scores, strict=True):
+        columns = [calibrated(x, rows.quorum, own=d.calibrated) for x in said.members.T]
+        members[d.name] = np.array(columns).reshape(-1, len(rows)).T
+        if said.fresh is not None:
+            fresh[d.name] = calibrated(said.fresh, rows.quorum)
+        if said.variables is not None:
+            columns = zip(said.variables.T, rows.present.T, strict=True)
+            inside.append(np.array([calibrated(x, there, own=d.calibrated, bits=3) for x, there in columns]).T)
+    variables = np.stack(inside, axis=1)
+    voting = [name for name in members if name in voters]
+    over = np.stack([(members[name] > 1.0).any(axis=1) for name in voting], axis=1)
+    lost = mutes(over[:, :, None], rows.quorum[:, None], muting)[:, :, 0]
+    evidence = [EvidenceSettings().bound(name) * fresh[name] * ~lost[:, v] for v, name in enumerate(voting)]
+    uncut = np.concatenate([members[name] for name in voting], axis=1)
+    return SlowBallot(
+        uncut,
+        np.minimum(uncut, np.max(evidence, axis=0)[:, None]),
+        np.concatenate([m for name, m in members.items() if name not in voters], axis=1),
+        variables,
+        np.repeat(lost, [members[name].shape[1] for name in voting], axis=1),
+        mutes(variables > 1.0, rows.present, muting),
+    )
+
+
+def calibrated(raw: Array, valid: NDArray[np.bool_], *, own: bool = False, bits: int = 5) -> Array:
+    """One scorer's (T,) scores, by a calibration of its own, unless it is calibrated already."""
+    alone = Calibration(1, CalibrationSettings(), bits=bits).judge(raw[:, None], valid[:, None])[:, 0]
+    return raw * valid if own else alone
+
+
+def mutes(over: NDArray[np.bool_], valid: NDArray[np.bool_], muting: MutingSettings) -> NDArray[np.bool_]:
+    if not muting.enabled:
+        return np.zeros(over.shape, dtype=np.bool_)
+    return slow_muting(over, valid, muting.window_rows, muting.mutes_at, muting.heard_at).astype(np.bool_)

@@ -9,11 +9,14 @@ say most about its cause: w = 1 for the first 10, .5 later, .3 outside.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numba import njit
 
 from detectors.block import FloatArray, IntArray
+
+Options: TypeAlias = tuple[FloatArray, tuple[int, float, float]]  # (K, 2) weight and cap; rows and their weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +47,22 @@ class Attribution:
         if not any(parts):
             parts = [Part(1.0) for _ in detectors]
         chosen = [part or Part(0.0) for part in parts]
-        self._parts = np.array([[part.weight, part.cap] for part in chosen]).reshape(-1, 2)  # (K, 2)
-        self._rows = (settings.opening_rows, settings.later, settings.outside)
+        parts_of = np.array([[part.weight, part.cap] for part in chosen]).reshape(-1, 2)
+        self.options: Options = (parts_of, (settings.opening_rows, settings.later, settings.outside))
 
     def guilt(self, raw: FloatArray, places: IntArray) -> FloatArray:
         """(T, D) from raw scores (T, K, D) and the rows' places (T,) in excursions."""
         out = np.zeros((raw.shape[0], raw.shape[2]))
-        _attribute(raw, places, self._parts, self._rows, out)
+        for t, place in enumerate(places.tolist()):
+            attribute(raw[t], place, self.options, out[t])
         return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _attribute(
-    raw: FloatArray, places: IntArray, parts: FloatArray, rows: tuple[int, float, float], out: FloatArray
-) -> None:
-    opening, later, outside = rows
-    for t in range(raw.shape[0]):
-        weight = outside if places[t] == 0 else 1.0 if places[t] <= opening else later
-        for k in range(raw.shape[1]):
-            for j in range(raw.shape[2]):
-                out[t, j] += weight * parts[k, 0] * min(raw[t, k, j], parts[k, 1])
+def attribute(raw: FloatArray, place: int, options: Options, out: FloatArray) -> None:
+    """Add up one row's guilt (D,) from its raw scores (K, D)."""
+    parts, (opening, later, outside) = options
+    weight = outside if place == 0 else 1.0 if place <= opening else later
+    for k in range(raw.shape[0]):
+        for j in range(raw.shape[1]):
+            out[j] += weight * parts[k, 0] * min(raw[k, j], parts[k, 1])

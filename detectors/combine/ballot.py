@@ -1,8 +1,8 @@
 """What is voted on, what comes of it, and what a rule is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -10,8 +10,7 @@ from detectors.block import BoolArray, FloatArray, Rows, State
 from detectors.findings import Polled
 
 
-@dataclass(frozen=True, slots=True)
-class Ballot:
+class Ballot(NamedTuple):
     """All opinions of T rows on one scale, 1.0 = the line.
 
     rows: the rows themselves, which polling correlates.
@@ -29,23 +28,29 @@ class Ballot:
     muted_inside: BoolArray | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """scores: (T,) over 1.0 = anomalous. uncut: (T,) the same with the tails of smoothed members, if the rule has any.
     polled: who was asked, by the row's place in the block."""
 
     scores: FloatArray
     uncut: FloatArray | None = None
-    polled: Mapping[int, tuple[Polled, ...]] = field(default_factory=dict)
+    polled: Mapping[int, tuple[Polled, ...]] = MappingProxyType({})
 
 
 class Rule(Protocol):
-    """One way to decide. A rule with a memory (polling's correlations) follows every row, in any cut into blocks."""
+    """One way to decide. A rule with a memory (polling's correlations) follows every row, in any cut into blocks:
+    for each, in order, either :meth:`decide` or :meth:`follow` is called once."""
 
     name: ClassVar[str]
 
+    @property
+    def has_memory(self) -> bool: ...
+
     def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
-        """Decide the rows asked (T,); the scores of the others mean nothing. Called once for every row, in order."""
+        """Decide the rows asked (T,); the scores of the others mean nothing."""
+
+    def follow(self, ballot: Ballot) -> None:
+        """Take in rows that nobody asks about."""
 
     def state(self) -> State: ...
 

@@ -37,6 +37,7 @@ HIGHEST = 1000.0  # of a calibrated score: a line of zero must not make an infin
 
 Arrays: TypeAlias = tuple[FloatArray, FloatArray, IntArray, FloatArray, IntArray]  # edges, bins, place, sums, counts
 Options: TypeAlias = tuple[float, float, int, int, int, int]  # tail, growth, three numbers of rows, bits
+Scorers: TypeAlias = tuple[Arrays, Options, IntArray]  # and those whose scores have their line at 1.0 already
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,10 @@ class Calibration:
         _judge(raw, valid, (out, lines), self._arrays, self._options)
         return out, lines
 
+    def scorers(self, own: IntArray) -> Scorers:
+        """For :func:`calibrate`. own: the scorers that are taken at their word."""
+        return self._arrays, self._options, own
+
     @property
     def ages(self) -> IntArray:
         """(S,) rows that each scorer has judged."""
@@ -127,6 +132,21 @@ def _edges(bits: int) -> FloatArray:
     first = int(np.float64(SMALLEST).view(np.int64)) >> shift
     numbers = first + np.arange(OCTAVES * 2**bits, dtype=np.int64)
     return np.concatenate([[0.0], (numbers << shift).view(np.float64)])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def calibrate(scores: FloatArray, valid: BoolArray, scorers: Scorers) -> None:
+    """What :meth:`Calibration.measure` does, and scorers that are calibrated already are taken at their word.
+
+    scores: (3, T, S) the raw ones; the calibrated ones, and what they were held against, are written.
+    """
+    arrays, options, own = scorers
+    raw, out, lines = scores[0], scores[1], scores[2]
+    out[:], lines[:] = 0.0, 0.0
+    _judge(raw, valid, (out, lines), arrays, options)
+    for s in own:
+        for t in range(raw.shape[0]):
+            out[t, s] = raw[t, s] * valid[t, s % valid.shape[1]]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -6,6 +6,7 @@ largest opinion that looks at the row alone. (On FerryBox this took 30 false min
 
 from dataclasses import dataclass
 
+import numpy as np
 from numba import njit
 
 from detectors.block import FloatArray
@@ -34,12 +35,18 @@ class EvidenceSettings:
 def cut_tails(members: FloatArray, fresh: FloatArray, bounds: FloatArray) -> FloatArray:
     """Members (T, M), bounded by the largest of the fresh evidence (T, F) times its bounds (F,), if there is any."""
     out = members.copy()
-    if bounds.shape[0] == 0:
-        return out
     for t in range(members.shape[0]):
-        bound = 0.0
-        for f in range(bounds.shape[0]):
-            bound = max(bound, bounds[f] * fresh[t, f])
-        for m in range(members.shape[1]):
-            out[t, m] = min(members[t, m], bound)
+        cut_row(members[t], fresh[t], bounds, out[t])
     return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def cut_row(members: FloatArray, fresh: FloatArray, bounds: FloatArray, out: FloatArray) -> None:
+    """One row's members (M,), bounded; evidence whose bound is NaN does not count, and without any there is no cut."""
+    bound, given = 0.0, 0
+    for f in range(bounds.shape[0]):
+        if not np.isnan(bounds[f]):
+            bound = max(bound, bounds[f] * fresh[f])
+            given += 1
+    for m in range(members.shape[0]):
+        out[m] = min(members[m], bound) if given > 0 else members[m]

@@ -19,7 +19,8 @@ from numba import njit
 
 from detectors.block import BoolArray, FloatArray, State
 
-Options: TypeAlias = tuple[float, float, float]
+Options: TypeAlias = tuple[float, float, float, bool]  # rate, mutes_at, heard_at, whether anybody can be muted
+Mutes: TypeAlias = tuple[FloatArray, BoolArray, Options]  # share, muted, options
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,9 @@ class Muting:
     def __init__(self, detectors: int, columns: int, settings: MutingSettings) -> None:
         self._share = np.zeros((detectors, columns))
         self.muted = np.zeros((detectors, columns), dtype=np.bool_)
-        self._options: Options = (1.0 / settings.window_rows, settings.mutes_at, settings.heard_at)
-        self._idle = detectors < 2 or not settings.enabled
+        can_mute = detectors > 1 and settings.enabled
+        options: Options = (1.0 / settings.window_rows, settings.mutes_at, settings.heard_at, can_mute)
+        self.mutes: Mutes = (self._share, self.muted, options)
 
     def follow(self, over: BoolArray, valid: BoolArray) -> BoolArray:
         """(T, G, C) who was muted in each row, by the rows before it.
@@ -62,8 +64,7 @@ class Muting:
         over: (T, G, C) who is over its line. valid: (T, C) False where nothing was there to be judged.
         """
         out = np.zeros(over.shape, dtype=np.bool_)
-        if not self._idle:
-            _follow(over, valid, self._share, self.muted, out, self._options)
+        follow(over, valid, self.mutes, out)
         return out
 
     def state(self) -> State:
@@ -74,24 +75,66 @@ class Muting:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _follow(
-    over: BoolArray, valid: BoolArray, share: FloatArray, muted: BoolArray, out: BoolArray, options: Options
+def follow(over: BoolArray, valid: BoolArray, mutes: Mutes, out: BoolArray) -> bool:
+    """Write (T, G, C) who is muted in each row; whether anybody is."""
+    share, muted, options = mutes
+    out[:] = False
+    found, t = False, 0
+    while options[3] and t < over.shape[0]:
+        if muted.any():
+            found, out[t] = True, muted
+            _follow_row(over[t], valid[t], share, muted, out[t], options)
+            t += 1
+        else:
+            t = _follow_heard(over, valid, t, share, muted, options)
+    return found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _follow_row(
+    over: BoolArray, valid: BoolArray, share: FloatArray, muted: BoolArray, before: BoolArray, options: Options
 ) -> None:
-    rate, mutes_at, heard_at = options
-    rows, detectors, columns = over.shape
-    for t in range(rows):
-        out[t] = muted
-        for c in range(columns):
-            if not valid[t, c]:
+    """Take in a row; before: (G, C) who is muted in it."""
+    rate, mutes_at, heard_at, _ = options
+    detectors, columns = over.shape
+    for c in range(columns):
+        if not valid[c]:
+            continue
+        heard, votes = 0, 0
+        for g in range(detectors):
+            heard += not before[g, c]
+            votes += over[g, c] and not before[g, c]
+        for g in range(detectors):
+            own = not before[g, c]
+            if heard == own:  # nobody beside it
                 continue
-            heard, votes = 0, 0
-            for g in range(detectors):
-                heard += not muted[g, c]
-                votes += over[t, g, c] and not muted[g, c]
-            for g in range(detectors):
-                own = not out[t, g, c]
-                if heard == own:  # nobody beside it
-                    continue
-                alone = over[t, g, c] and votes == own
-                share[g, c] += rate * (alone - share[g, c])
-                muted[g, c] = share[g, c] > mutes_at or (muted[g, c] and share[g, c] >= heard_at)
+            alone = over[g, c] and votes == own
+            share[g, c] += rate * (alone - share[g, c])
+            muted[g, c] = share[g, c] > mutes_at or (muted[g, c] and share[g, c] >= heard_at)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _follow_heard(
+    over: BoolArray, valid: BoolArray, first: int, share: FloatArray, muted: BoolArray, options: Options
+) -> int:
+    """The same, column by column side by side, from the first row on and until somebody is muted, which is seldom;
+    returns the row after."""
+    rate, mutes_at = options[0], options[1]
+    rows, detectors, columns = over.shape
+    votes = np.empty(columns, dtype=np.int64)
+    for t in range(first, rows):
+        crossed = 0
+        votes[:] = 0
+        for g in range(detectors):
+            for c in range(columns):
+                votes[c] += over[t, g, c]
+        for g in range(detectors):
+            for c in range(columns):
+                alone = 1.0 if over[t, g, c] & (votes[c] == 1) else 0.0
+                now = share[g, c]
+                share[g, c] = now + rate * (alone - now) if valid[t, c] else now
+                crossed += share[g, c] > mutes_at
+        if crossed > 0:
+            muted[:] = share > mutes_at
+            return t + 1
+    return int(rows)

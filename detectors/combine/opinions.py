@@ -1,7 +1,7 @@
 """From the detectors' raw scores to one ballot: each member and each variable on a scale of its own line, 1.0."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,24 +10,23 @@ from detectors.combine.ballot import Ballot
 from detectors.combine.calibration import HIGHEST, Calibration, CalibrationSettings
 from detectors.combine.evidence import EvidenceSettings, cut_tails
 from detectors.combine.muting import Muting, MutingSettings
+from detectors.combine.opinions_kernel import collect
 from detectors.online.protocol import Detector, Scores
 
 COARSE = 3  # bits of the many histograms inside variables: a line exact to a tenth will do
 
 
-@dataclass(frozen=True, slots=True)
-class Collected:
+class Collected(NamedTuple):
     """What the detectors say of T rows.
 
-    ballot: what is voted on. others: (T, N) calibrated row-wise members without a vote. raw: (T, K, D) per-variable
-    scores as K detectors gave them, on their own scales. lines: (T, M + N + detectors) the raw scores that the row-wise
-    ones, fresh evidence behind them, were held against.
+    ballot: what is voted on. rowwise: (3, T, M + N + detectors) members, with a vote and without, in the detectors'
+    order, and their fresh evidence: as the detectors gave them, calibrated, and what they were held against.
+    inside: (3, T, K, D) the same of K detectors inside the variables.
     """
 
     ballot: Ballot
-    others: FloatArray
-    raw: FloatArray
-    lines: FloatArray
+    rowwise: FloatArray
+    inside: FloatArray
 
 
 class Opinions:
@@ -57,50 +56,55 @@ class Opinions:
         self.members, self.others = [names[i] for i in self._voting], [names[i] for i in self._silent]
         # Detectors whose scores have their line at 1.0 already.
         self._own_rows = np.flatnonzero([d.calibrated for d, _ in columns])
-        self._own_inside = np.flatnonzero([d.calibrated for d in detectors if d.per_variable])
+        own_inside = np.repeat([d.calibrated for d in detectors if d.per_variable], variables)
         # Behind the members stands one more scorer a detector, for its fresh evidence; of voters it bounds the members.
         self._bounds = np.array([evidence.bound(d.name) if d.name in voters else np.nan for d in detectors])
-        self._bounding = np.flatnonzero(~np.isnan(self._bounds)).tolist()
+        self._fresh: dict[tuple[bool, ...], tuple[IntArray, FloatArray]] = {}
         self._rows = Calibration(len(columns) + len(detectors), calibration)
         self._inside = Calibration(len(self.inside) * variables, calibration, bits=COARSE)
+        self._scorers = self._rows.scorers(self._own_rows), self._inside.scorers(np.flatnonzero(own_inside))
         self.voters = [d.name for d in detectors if d.name in voters and d.members]
         self._voter_of = np.array([self.voters.index(columns[i][0].name) for i in self._voting], dtype=np.int64)  # (M,)
         self._first = np.searchsorted(self._voter_of, np.arange(len(self.voters)))  # member of each voter
+        places = [self.voters.index(d.name) if d.name in self.voters else -1 for d in detectors]
+        self._voter_of_detector = np.array(places, dtype=np.int64)
         self._muting = Muting(len(self.voters), 1, muting)
         self._muting_inside = Muting(len(self.inside), variables, muting)
+        self._mutes = self._muting.mutes, self._muting_inside.mutes
 
     def collect(self, rows: Rows, scores: Sequence[Scores]) -> Collected:
         """What every detector says of the rows, from their scores in the detectors' order."""
-        rowwise = _rowwise(scores)
-        judged, lines = self._rows.measure(rowwise, rows.quorum[:, None])
-        self._trust(judged, rowwise, rows)
-        raw, within = self._judge_inside(rows, scores)
-        uncut = judged[:, self._voting]
-        muted = self._mute(uncut, rows)
-        muted_inside = self._muting_inside.follow(within > 1.0, rows.present)
-        cut = self._cut(uncut, judged, scores, muted)
-        mutes = None if muted is None else muted[:, self._voter_of]
-        inside = muted_inside if muted_inside.any() else None
-        return Collected(Ballot(rows, cut, within, uncut, mutes, inside), judged[:, self._silent], raw, lines)
+        (count, variables), kinds, voting = rows.values.shape, len(self.inside), len(self._voting)
+        columns, weights = self._fresh_of(scores)
+        rowwise, inside = np.empty((3, count, len(columns))), np.empty((3, count, kinds, variables))
+        members, muted = np.empty((2, count, voting)), np.empty((count, voting), np.bool_)
+        muted_inside = np.empty((count, kinds, variables), np.bool_)
+        is_muted, is_muted_inside = collect(
+            (rows.quorum, rows.present),
+            (_rowwise(scores), columns, _inside(scores)),
+            (rowwise, inside),
+            self._scorers,
+            self._mutes,
+            (self._voting, self._voter_of, self._voter_of_detector, weights),
+            (members, muted, muted_inside),
+        )
+        mutes, mutes_inside = muted if is_muted else None, muted_inside if is_muted_inside else None
+        return Collected(Ballot(rows, members[1], inside[1], members[0], mutes, mutes_inside), rowwise, inside)
 
-    def _mute(self, members: FloatArray, rows: Rows) -> BoolArray | None:
-        """(T, V) whose vote does not count, if anybody's; a detector votes where one of its members (T, M) does."""
-        if not self.voters:
-            return None
-        over = np.logical_or.reduceat(members > 1.0, self._first, axis=1)
-        muted: BoolArray = self._muting.follow(over[:, :, None], rows.quorum[:, None])[:, :, 0]
-        return muted if muted.any() else None
+    def others_of(self, collected: Collected) -> FloatArray:
+        """(T, N) calibrated row-wise members without a vote."""
+        others: FloatArray = collected.rowwise[1, :, self._silent].T
+        return others
 
-    def _evidence(self, judged: FloatArray, fresh: Sequence[int], muted: BoolArray | None) -> FloatArray:
-        """(T, F) fresh evidence of the detectors fresh (F,); none of those that are muted (T, V)."""
-        behind = len(self._owners)
-        evidence = judged[:, [behind + detector for detector in fresh]]
-        if muted is None:
-            return evidence
-        for column, detector in enumerate(fresh):
-            if self._names[detector] in self.voters:
-                evidence[muted[:, self.voters.index(self._names[detector])], column] = 0.0
-        return evidence
+    def _fresh_of(self, scores: Sequence[Scores]) -> tuple[IntArray, FloatArray]:
+        """Where the scorers' raw scores stand among those that are given, -1 = nowhere, and what each detector's fresh
+        evidence is multiplied by to bound the members, NaN = it bounds none: by which detectors have any."""
+        given = tuple([s.fresh is not None for s in scores])
+        if given not in self._fresh:
+            behind = len(self._owners) + np.cumsum(given) - 1
+            columns = np.concatenate([np.arange(len(self._owners)), np.where(given, behind, -1)])
+            self._fresh[given] = columns.astype(np.int64), np.where(given, self._bounds, np.nan)
+        return self._fresh[given]
 
     def reopen(self, kept_rows: int) -> None:
         """All scorers count as young again (see combine.drift)."""
@@ -118,13 +122,18 @@ class Opinions:
 
         lines: (T, M + N + detectors), and muted: (T, M), of that time. Nothing is taken in.
         """
-        rowwise = _rowwise(scores)
-        judged = np.zeros(rowwise.shape)
-        np.divide(rowwise, lines, out=judged, where=lines > 0.0)
+        columns, weights = self._fresh_of(scores)
+        raw = np.where(columns < 0, np.nan, _rowwise(scores)[:, columns])
+        judged = np.zeros(raw.shape)
+        np.divide(raw, lines, out=judged, where=lines > 0.0)
         judged = np.minimum(judged, HIGHEST)
-        self._trust(judged, rowwise, rows)
-        voters = None if muted is None else muted[:, self._first]
-        return self._cut(judged[:, self._voting], judged, scores, voters)
+        if len(self._own_rows):
+            judged[:, self._own_rows] = raw[:, self._own_rows] * rows.quorum[:, None]
+        evidence = judged[:, len(self._owners) :]
+        for detector, voter in enumerate(self._voter_of_detector.tolist()):
+            if muted is not None and voter >= 0:
+                evidence[muted[:, self._first[voter]], detector] = 0.0
+        return np.asarray(cut_tails(judged[:, self._voting], evidence, weights))
 
     @property
     def rows_judged(self) -> dict[str, int]:
@@ -140,30 +149,6 @@ class Opinions:
         inside = self._inside.ages.reshape(len(self.inside), self._variables) - later.present.sum(axis=0)
         return members, inside
 
-    def _trust(self, judged: FloatArray, rowwise: FloatArray, rows: Rows) -> None:
-        """Members that are calibrated already are taken at their word."""
-        if len(self._own_rows):
-            judged[:, self._own_rows] = rowwise[:, self._own_rows] * rows.quorum[:, None]
-
-    def _cut(
-        self, members: FloatArray, judged: FloatArray, scores: Sequence[Scores], muted: BoolArray | None
-    ) -> FloatArray:
-        """The voting members (T, M), within what the fresh evidence of those not muted (T, V) allows; it stands in
-        judged (T, M + N + detectors)."""
-        fresh = [i for i in self._bounding if scores[i].fresh is not None]
-        return np.asarray(cut_tails(members, self._evidence(judged, fresh, muted), self._bounds[fresh]))
-
-    def _judge_inside(self, rows: Rows, scores: Sequence[Scores]) -> tuple[FloatArray, FloatArray]:
-        """Per-variable scores (T, K, D), raw and calibrated."""
-        given = [s.variables for s in scores if s.variables is not None]
-        raw = np.empty((len(rows), len(given), rows.values.shape[1]))
-        for k, variables in enumerate(given):
-            raw[:, k] = variables
-        within = self._inside.judge(raw.reshape(len(rows), -1), rows.present).reshape(raw.shape)
-        if len(self._own_inside):
-            within[:, self._own_inside] = raw[:, self._own_inside] * rows.present[:, None]
-        return raw, within
-
     def state(self) -> State:
         return {k: v for name, room in self._rooms().items() for k, v in nested(name, room.state()).items()}
 
@@ -177,13 +162,12 @@ class Opinions:
 
 
 def _rowwise(scores: Sequence[Scores]) -> FloatArray:
-    """All row-wise members, and behind them what each detector has of fresh evidence: (T, M + N + detectors)."""
-    behind = sum(s.members.shape[1] for s in scores)
-    raw = np.empty((len(scores[0].members), behind + len(scores)))
-    first = 0
-    for i, s in enumerate(scores):
-        last = first + s.members.shape[1]
-        raw[:, first:last] = s.members
-        raw[:, behind + i] = np.nan if s.fresh is None else s.fresh
-        first = last
-    return raw
+    """All row-wise members, and behind them the fresh evidence of the detectors that have any."""
+    fresh = [s.fresh[:, None] for s in scores if s.fresh is not None]
+    return np.concatenate([*[s.members for s in scores], *fresh], axis=1)
+
+
+def _inside(scores: Sequence[Scores]) -> FloatArray:
+    """Per-variable scores (T, K D), K detectors side by side."""
+    said = [s.variables for s in scores if s.variables is not None]
+    return np.concatenate(said, axis=1) if said else np.empty((len(scores[0].members), 0))

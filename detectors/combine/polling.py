@@ -61,6 +61,7 @@ class Polling:
     """
 
     name: ClassVar[str] = "polling"
+    has_memory: ClassVar[bool] = True  # the correlations
 
     def __init__(
         self, variables: Sequence[str], settings: PollingSettings | None = None, *, slack_rows: int = 0
@@ -73,7 +74,7 @@ class Polling:
 
     def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
         if not self._slack and not asked.any():
-            self._correlation.follow(ballot.rows)
+            self.follow(ballot)
             return Decision(np.zeros(len(asked)))
         opinions = majority_now(self._inside.hold(ballot.variables), ballot.variables, ballot.muted_inside)  # (T, D)
         held = self._flags.hold(opinions)
@@ -90,6 +91,12 @@ class Polling:
                 scores[t] = opinions[t, reporting].max()
         self._correlation.follow(ballot.rows[followed:])
         return Decision(scores, polled=polled)
+
+    def follow(self, ballot: Ballot) -> None:
+        if self._slack:
+            self.decide(ballot, np.zeros(len(ballot.rows), dtype=np.bool_))
+        else:
+            self._correlation.follow(ballot.rows)
 
     def _poll(self, flagged: BoolArray, lately: BoolArray, is_backed: bool) -> tuple[IntArray, tuple[Polled, ...]]:
         """The flagged variables that report, and everybody who was polled, strongest correlation first.

@@ -36,7 +36,7 @@ class Reporter:
 
     def report(self, block: Block, rows: Rows, scores: Sequence[Scores], judged: Judgement) -> list[Verdict]:
         """The records of the rows with a verdict, in order."""
-        found = map(int, np.flatnonzero(judged.verdicts))
+        found = map(int, np.flatnonzero(judged.verdicts)) if judged.found else ()
         return [self._verdict(t, int(block.times[t]), rows, scores, judged) for t in found]
 
     def _verdict(self, t: int, time: int, rows: Rows, scores: Sequence[Scores], judged: Judgement) -> Verdict:
@@ -72,8 +72,8 @@ class Reporter:
         """Every member's opinion of the row, over the line; members without a vote are told, and never count."""
         ballot, line = judged.collected.ballot, float(judged.lines[t])
         uncut = ballot.members if ballot.uncut is None else ballot.uncut
-        scores = [*ballot.members[t].tolist(), *judged.collected.others[t].tolist()]
-        before = [*uncut[t].tolist(), *judged.collected.others[t].tolist()]
+        others = self._opinions.others_of(judged.collected)[t].tolist()
+        scores, before = [*ballot.members[t].tolist(), *others], [*uncut[t].tolist(), *others]
         muted = np.ones(len(scores), dtype=np.bool_)
         muted[: len(self._opinions.members)] = False if ballot.muted is None else ballot.muted[t]
         return [

@@ -24,19 +24,25 @@ from detectors.combine.slack import Slack
 
 RULES = ("weighted", "majority", "polling", "any")
 
+NOBODY = np.zeros((1, 0), dtype=np.bool_)  # is muted
+
 
 class _OfMembers(ABC):
     """A rule over the row-wise members of each row alone."""
+
+    has_memory: ClassVar[bool] = False
 
     @abstractmethod
     def combine(self, members: FloatArray, muted: BoolArray | None) -> FloatArray:
         """(T,) scores of members (T, M), without those muted (T, M)."""
 
     def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
-        if not asked.any():
-            return Decision(np.zeros(len(asked)))
+        del asked  # a row costs too little to be left out
         uncut = None if ballot.uncut is None else self.combine(ballot.uncut, ballot.muted)
         return Decision(self.combine(ballot.members, ballot.muted), uncut)
+
+    def follow(self, ballot: Ballot) -> None:
+        del ballot  # nothing is kept
 
     def state(self) -> State:
         return {}
@@ -51,8 +57,15 @@ class Weighted(_OfMembers):
     name: ClassVar[str] = "weighted"
 
     def combine(self, members: FloatArray, muted: BoolArray | None) -> FloatArray:
-        nobody = np.zeros((len(members), 0), dtype=np.bool_)
-        return np.asarray(_root_mean_square(members, nobody if muted is None else muted))
+        out: FloatArray = np.zeros(len(members))
+        _root_mean_square(members, NOBODY if muted is None else muted, out)
+        return out
+
+    def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
+        uncut = ballot.members if ballot.uncut is None else ballot.uncut
+        out = np.zeros((2, len(asked)))
+        _both(ballot.members, uncut, NOBODY if ballot.muted is None else ballot.muted, out)
+        return Decision(out[0], out[1])
 
 
 class Majority:
@@ -62,17 +75,24 @@ class Majority:
     name: ClassVar[str] = "majority"
 
     def __init__(self, slack_rows: int = 0) -> None:
+        self.has_memory = slack_rows > 0
         self._cut, self._uncut = Slack(slack_rows), Slack(slack_rows)
 
+    def follow(self, ballot: Ballot) -> None:
+        self._hold(ballot)
+
     def decide(self, ballot: Ballot, asked: BoolArray) -> Decision:
-        held = self._cut.hold(ballot.members)
-        held_uncut = None if ballot.uncut is None else self._uncut.hold(ballot.uncut)
+        held, held_uncut = self._hold(ballot)
         if not asked.any():
             return Decision(np.zeros(len(asked)))
         scores = majority_now(held, ballot.members, ballot.muted)
         if held_uncut is None or ballot.uncut is None:
             return Decision(scores)
         return Decision(scores, majority_now(held_uncut, ballot.uncut, ballot.muted))
+
+    def _hold(self, ballot: Ballot) -> tuple[FloatArray, FloatArray | None]:
+        """The members and the uncut ones, held over the slack."""
+        return self._cut.hold(ballot.members), None if ballot.uncut is None else self._uncut.hold(ballot.uncut)
 
     def combine(self, members: FloatArray, muted: BoolArray | None) -> FloatArray:
         """(T,) scores of members (T, M), without those muted (T, M) and without slack."""
@@ -101,9 +121,8 @@ OF_MEMBERS: dict[str, type[Weighted | Majority | AnyOf]] = {rule.name: rule for 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _root_mean_square(members: FloatArray, muted: BoolArray) -> FloatArray:
-    """Of members (T, M); muted: (T, M), or (T, 0) if nobody is."""
-    out = np.zeros(members.shape[0])
+def _root_mean_square(members: FloatArray, muted: BoolArray, out: FloatArray) -> None:
+    """Write that of members (T, M) to out (T,), zeros; muted: (T, M), or (1, 0) if nobody is."""
     for t in range(members.shape[0]):
         heard = 0
         for m in range(members.shape[1]):
@@ -112,7 +131,13 @@ def _root_mean_square(members: FloatArray, muted: BoolArray) -> FloatArray:
             heard += 1
             out[t] += members[t, m] * members[t, m]
         out[t] = np.sqrt(out[t] / max(1, heard))
-    return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _both(members: FloatArray, uncut: FloatArray, muted: BoolArray, out: FloatArray) -> None:
+    """The members' and the uncut members', (2, T), in one call."""
+    _root_mean_square(members, muted, out[0])
+    _root_mean_square(uncut, muted, out[1])
 
 
 def make_rule(

@@ -53,7 +53,7 @@ class Counterfactuals:
 
     def add(self, verdicts: list[Verdict], rows: Rows, scores: Sequence[Scores], judged: Judgement) -> list[Verdict]:
         """The verdicts on rows that were just scored; those that open a run over the line get a counterfactual."""
-        opening = self._opening(judged.verdicts)
+        opening = self._opening(judged.verdicts) if judged.found or self._run else ()
         if self._rule is None or not any(opening):
             return verdicts
         after = self._carries()
@@ -67,7 +67,7 @@ class Counterfactuals:
     def _opening(self, over: BoolArray) -> list[bool]:
         """Of each row with a verdict, whether it is one of the first in its run over the line."""
         found = []
-        for is_over in over.tolist() if over.any() or self._run else ():
+        for is_over in over.tolist():
             self._run = self._run + 1 if is_over else 0
             if is_over:
                 found.append(self._run <= self._settings.opening_rows)
@@ -94,7 +94,7 @@ class Counterfactuals:
         for voter in self._voters.values() if t else ():
             voter.score(rows[:t])
         carries, row = self._carries(), rows[t : t + 1]
-        said, lines = [_of_row(s, t) for s in scores], judged.collected.lines[t : t + 1]
+        said, lines = [_of_row(s, t) for s in scores], judged.collected.rowwise[2, t : t + 1]
         muted = judged.collected.ballot.muted
         muted = None if muted is None else muted[t : t + 1]
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from detectors.block import FloatArray, InArrays, Rows, State, nested, part
 from detectors.online.memory import Memory
-from detectors.online.neighbours_kernel import FAST, LEVEL, MEMBERS, VIEWS, nearest, new_tables, write_entries
-from detectors.online.neighbours_learning import STORED, compare, follow, learn_rows
+from detectors.online.neighbours_kernel import VIEWS, new_tables, write_entries
+from detectors.online.neighbours_learning import STORED, learn_rows, score_rows
 from detectors.online.protocol import Scores
 from detectors.online.scale import new_scale
 
@@ -75,16 +75,12 @@ class Neighbours(InArrays):
         self._held = np.zeros(2, dtype=np.int64)  # rows held back in the open incident, releases made in it
 
     def score(self, rows: Rows) -> Scores:
-        count, variables = rows.values.shape
-        queries = np.empty((VIEWS, count, variables), dtype=np.float32)
-        follow(rows.values, (rows.present, rows.restart), self._averages, self._rates, self._fit, queries)
-        k = max(1, round(self._settings.nearest * self._memory.filled))
-        scores, found = np.empty((VIEWS, count)), np.empty((VIEWS, count, k), dtype=np.int64)
-        nearest(self._tables, self._memory.filled, queries, rows.present, scores, found)
-        away = np.zeros((count, variables))
-        if self._memory.filled:
-            compare(queries[FAST], found[FAST], self._tables[FAST], rows.present, away)
-        return Scores(scores[MEMBERS].T, away, fresh=scores[LEVEL])
+        shape, filled = rows.values.shape, self._memory.filled
+        scores, away = np.empty((shape[0], VIEWS)), np.zeros(shape)
+        flags, k = (rows.present, rows.restart), max(1, round(self._settings.nearest * filled))
+        model = (self._averages, self._rates, self._fit, self._tables, filled, k)
+        score_rows(rows.values, flags, *model, scores, away)
+        return Scores(scores[:, : len(self.members)], away, fresh=scores[:, -1])
 
     def learn(self, rows: Rows, weights: FloatArray) -> None:
         s = self._settings

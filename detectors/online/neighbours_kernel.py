@@ -17,7 +17,6 @@ from detectors.online.scale import standardise
 TILE = 64
 FAST, SLOW, LEVEL, STEP = 0, 1, 2, 3  # views of a row: two averages, the row itself, the row less its fast average
 VIEWS = 4
-MEMBERS = [FAST, SLOW, STEP]  # the views that vote; the row itself is fresh evidence
 Float32Array: TypeAlias = NDArray[np.float32]
 
 

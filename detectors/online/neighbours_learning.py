@@ -11,9 +11,11 @@ from detectors.online.neighbours_kernel import (
     FAST,
     LEVEL,
     SLOW,
+    STEP,
     TILE,
     VIEWS,
     Float32Array,
+    nearest,
     views_of,
     write_entries,
     write_entry,
@@ -69,6 +71,32 @@ def compare(query: Float32Array, found: IntArray, table: Float32Array, present: 
                     slot = found[t, i]
                     z += table[slot // TILE, j, slot % TILE]
                 away[t, j] = abs(query[t, j] - z / k)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def score_rows(
+    values: FloatArray,
+    flags: tuple[BoolArray, BoolArray],
+    averages: FloatArray,
+    rates: tuple[float, float],
+    fit: FloatArray,
+    tables: Float32Array,
+    filled: int,
+    k: int,
+    scores: FloatArray,
+    away: FloatArray,
+) -> None:
+    """Scores (T, 4) of rows, those of the views that vote and that of the row itself, and away (T, D), zeros."""
+    count = values.shape[0]
+    queries = np.empty((VIEWS, count, values.shape[1]), dtype=np.float32)
+    distances, found = np.empty((VIEWS, count)), np.empty((VIEWS, count, k), dtype=np.int64)
+    follow(values, flags, averages, rates, fit, queries)
+    nearest(tables, filled, queries, flags[0], distances, found)
+    for t in range(count):
+        for i, view in enumerate((FAST, SLOW, STEP, LEVEL)):
+            scores[t, i] = distances[view, t]
+    if filled > 0:
+        compare(queries[FAST], found[FAST], tables[FAST], flags[0], away)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

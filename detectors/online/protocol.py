@@ -1,13 +1,11 @@
 """What every online detector is: it scores rows against what it had learned, and learns them later, weighted."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from detectors.block import FloatArray, Rows, State
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
+class Scores(NamedTuple):
     """One detector's opinion of T rows. Higher is more anomalous; finite and >= 0.
 
     members: (T, M) one column for each of the detector's row-wise members (M may be 0).

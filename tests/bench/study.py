@@ -60,7 +60,7 @@ def neighbours_without(member: str) -> DetectorClass:
 
         def score(self, rows: Rows) -> Scores:
             scores = super().score(rows)
-            return replace(scores, members=scores.members[:, kept])
+            return scores._replace(members=scores.members[:, kept])
 
     return Fewer
 
