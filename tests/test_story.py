@@ -8,7 +8,7 @@ from detectors.causes.evidence import Window, gather, know_quiet, second_looks
 from detectors.causes.explain import explain
 from detectors.causes.graph import CausalGraph
 from detectors.causes.path import path_to_symptom
-from detectors.causes.settings import CausesSettings, EvidenceSettings
+from detectors.causes.settings import CausesSettings, EvidenceSettings, WalkSettings
 from detectors.findings import Explanation
 
 NAMES = ["db.cpu", "shop.ms", "web.ms", "mail.ms", "auth.load"]
@@ -91,7 +91,14 @@ def graph(edges: dict[tuple[int, int], float], count: int) -> CausalGraph:
     return CausalGraph(names, ends[:, 0], ends[:, 1], none, np.array(list(edges.values())), none.astype(bool))
 
 
-def way(edges: dict[tuple[int, int], float], *, moved: list[int], onset: list[int], deviation: list[float]) -> list:
+def way(
+    edges: dict[tuple[int, int], float],
+    *,
+    moved: list[int],
+    onset: list[int],
+    deviation: list[float],
+    kpi: list[int] | None = None,
+) -> list:
     count = len(onset)
     found = graph(edges, count)
     numbers = path_to_symptom(
@@ -101,6 +108,7 @@ def way(edges: dict[tuple[int, int], float], *, moved: list[int], onset: list[in
         onset=np.array(onset),
         deviation=np.array(deviation),
         groups=np.arange(count),
+        kpi=None if kpi is None else np.isin(np.arange(count), kpi),
     )
     return [0, *(int(found.effects[number]) for number in numbers)]
 
@@ -120,6 +128,33 @@ def test_the_way_passes_only_what_moved_and_never_goes_back_in_time() -> None:
 def test_on_a_cycle_the_way_ends_where_it_strays_most() -> None:
     edges = {(0, 1): 0.9, (1, 2): 0.9, (2, 0): 0.9}
     assert way(edges, moved=[0, 1, 2], onset=[0, 0, 0], deviation=[9, 8, 7]) == [0, 1]
+
+
+def test_the_way_ends_at_a_named_kpi_where_it_leads_to_one() -> None:
+    edges = {(0, 1): 0.9, (1, 3): 0.9, (0, 2): 0.5}
+    moved = {"moved": [0, 1, 2, 3], "onset": [0, 0, 0, 0], "deviation": [9, 8, 3, 7]}
+    assert way(edges, **moved) == [0, 1, 3]
+    assert way(edges, **moved, kpi=[2]) == [0, 2]
+    assert way(edges, **moved, kpi=[1]) == [0, 1]
+    assert way(edges, moved=[0, 1, 3], onset=[0, 0, 0, 0], deviation=[9, 8, 3, 7], kpi=[2]) == [0, 1, 3]
+
+
+def test_a_kpi_is_named_by_variable_or_entity() -> None:
+    pairs = [("db", "shop"), ("shop", "web"), ("db", "mail")]
+    ends = [
+        told(readings(), pairs=pairs, walk=WalkSettings(kpi=kpi)).path[-1].effect
+        for kpi in ((), ("shop",), ("mail.ms",), ("elsewhere",))
+    ]
+    assert ends == ["web.ms", "shop.ms", "web.ms", "web.ms"]  # the mail did not move
+
+
+def test_the_walk_from_a_kpi_is_shown_and_gives_it_no_score() -> None:
+    causes = told(
+        readings(), pairs=[("db", "shop"), ("shop", "web")], walk=WalkSettings(kpi=("web.ms",))
+    ).ranking.causes
+    walk = {cause.variable: cause.evidence["walk"] for cause in causes}
+    assert walk["web.ms"] == 0.0
+    assert max(walk, key=lambda name: walk[name]) == "db.cpu"
 
 
 def test_an_answer_is_unknown_below_the_level_that_is_set_and_the_list_stays() -> None:

@@ -53,6 +53,16 @@ def test_the_walk_goes_from_effect_to_cause_along_a_chain() -> None:
     assert scores.sum() == pytest.approx(1.0)
 
 
+def test_a_named_kpi_of_several_variables_explains_nothing_and_is_explained_by_what_is_upstream_of_it() -> None:
+    graph = np.zeros((5, 5), dtype=bool)
+    graph[0, 2] = graph[0, 3] = graph[1, 4] = True  # 0 moves the KPI (2, 3); 1 moves something else
+    kpi = np.array([False, False, True, True, False])
+    relevance = np.array([0.3, 0.9, 0.0, 0.0, 0.8])
+    scores = propagate(graph, relevance, kpi * 1.0, WalkSettings(), explained=kpi)
+    assert scores.argmax() == 0 and not scores[kpi].any()
+    assert scores.sum() == pytest.approx(1.0)
+
+
 def test_without_symptoms_and_edges_every_variable_is_alike() -> None:
     scores = propagate(np.zeros((4, 4), dtype=bool), np.zeros(4), np.zeros(4), WalkSettings())
     np.testing.assert_allclose(scores, 0.25)

@@ -8,9 +8,9 @@ from detectors.block import FloatArray, IntArray
 from detectors.causes.confidence import judge_confidence
 from detectors.causes.deviation import peer_groups
 from detectors.causes.evidence import Evidence, Window, gather, know_quiet, second_looks
-from detectors.causes.graph import CausalGraph
+from detectors.causes.graph import CausalGraph, named
 from detectors.causes.learning import Learned
-from detectors.causes.ranking import plain_ranking, ranked, suspects
+from detectors.causes.ranking import plain_ranking, ranked, suspects, with_walk
 from detectors.causes.settings import CausesSettings, EvidenceSettings, LearningSettings
 from detectors.causes.story import find_moves, follow, list_onsets
 from detectors.causes.update import update_graph
@@ -32,7 +32,8 @@ def explain(
 
     times: (T,) ns.  values: (T, D), NaN = not there. The last row always counts as after, so that a time past the end
     asks about the end. Raises ValueError if fewer than 8 rows precede `at`. The graph of the story is learned from the
-    rows around the change, starting from the given one; the ranking uses the given one only.
+    rows around the change, starting from the given one; the ranking uses the given one only, unless the walk has a
+    weight.
     """
     split = min(int(np.searchsorted(times, at)), len(times) - 1)
     if split < FEWEST_ROWS:
@@ -51,6 +52,8 @@ def explain(
         unknown_below=settings.unknown_below,
     )
     learned = _learn(evidence, variables, settings.learning, graph)
+    kpi, in_force = named(settings.walk.kpi, variables), learned.graph.in_force()
+    found = with_walk(found, evidence, in_force.adjacency(), settings.walk, kpi=kpi)
     ranking = Ranking(
         opened=at,
         opened_by="trigger",
@@ -70,7 +73,7 @@ def explain(
     return Explanation(
         ranking,
         onsets=list_onsets(moves, times, split, window, quiet.baseline, variables),
-        path=follow(learned.graph.in_force(), int(found.scores.argmax()), moves),
+        path=follow(in_force, int(found.scores.argmax()), moves, kpi),
     )
 
 

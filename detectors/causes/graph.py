@@ -31,6 +31,16 @@ def members(names: Iterable[str]) -> dict[str, list[int]]:
     return found
 
 
+def named(names: Sequence[str], variables: Sequence[str]) -> BoolArray:
+    """(D,) which of the variables are named, themselves or by their entity.
+
+    >>> named(["shop"], ["shop.cpu", "cart.cpu"]).tolist()
+    [True, False]
+    """
+    wanted = set(names)
+    return np.array([v in wanted or entity_of(v) in wanted for v in variables], dtype=np.bool_)
+
+
 @dataclass(frozen=True, slots=True)
 class CausalGraph:
     """A directed graph over D variables, as E edges in arrays.

@@ -13,15 +13,22 @@ BACKWARDS = 1e-12  # strengths are at most 1, so no step is gained by going roun
 
 
 def path_to_symptom(
-    graph: CausalGraph, cause: int, *, moved: BoolArray, onset: IntArray, deviation: FloatArray, groups: IntArray
+    graph: CausalGraph,
+    cause: int,
+    *,
+    moved: BoolArray,
+    onset: IntArray,
+    deviation: FloatArray,
+    groups: IntArray,
+    kpi: BoolArray | None = None,
 ) -> list[int]:
     """Numbers of the edges from `cause` to the symptom, in order; empty where no edge leads on.
 
     The way passes only variables that moved (D,), each not before the one ahead of it (onset (D,), rows). The symptom
-    is the end of the line: of the variables reached of which nothing that moved follows, the one that strays most
-    (deviation (D,)); where all lie on cycles, of all. Variables of the cause's own entity (groups (D,)) are symptoms
-    only if there are no others. Of several ways the strongest is told: the largest product of the weights' sizes,
-    each at most 1. O(E log E). (Ours.)
+    is the KPI (D,) that strays most (deviation (D,)) of those reached, if one was named; else it is the end of the
+    line: of the variables reached of which nothing that moved follows, the one that strays most; where all lie on
+    cycles, of all. Variables of the cause's own entity (groups (D,)) are symptoms only if there are no others. Of
+    several ways the strongest is told: the largest product of the weights' sizes, each at most 1. O(E log E). (Ours.)
     """
     usable = np.flatnonzero(moved[graph.causes] & moved[graph.effects] & (onset[graph.causes] <= onset[graph.effects]))
     leaving: dict[int, list[int]] = {}
@@ -30,6 +37,7 @@ def path_to_symptom(
     arrived = _shortest(graph, cause, leaving)
     reached = [node for node in arrived if node != cause]
     for wanted in (
+        [n for n in reached if kpi is not None and kpi[n]],
         [n for n in reached if groups[n] != groups[cause] and _ends(graph, n, leaving, groups)],
         [n for n in reached if groups[n] != groups[cause]],
         reached,

@@ -49,11 +49,20 @@ def suspects(evidence: Evidence, parents: BoolArray | None, *, broken: FloatArra
     return Suspects(blame + TIE_BREAK * evidence.total, {**parts, "broken_mechanism": broken, "blame": blame})
 
 
-def with_walk(found: Suspects, evidence: Evidence, adjacency: BoolArray, settings: WalkSettings) -> Suspects:
-    """The walk along a graph (D, D) beside the evidence, mixed into the scores with its weight."""
+def with_walk(
+    found: Suspects, evidence: Evidence, adjacency: BoolArray, settings: WalkSettings, *, kpi: BoolArray | None = None
+) -> Suspects:
+    """The walk along a graph (D, D) beside the evidence, mixed into the scores with its weight.
+
+    kpi: (D,) the variables that are to be explained, where any are named: from those the walk starts.
+    """
     relevance = evidence.total / max(float(evidence.total.max()), 1e-12)
     symptoms = np.log1p(evidence.deviation)
-    walk = propagate(adjacency, relevance, symptoms, settings)
+    if kpi is None or not kpi.any():
+        walk = propagate(adjacency, relevance, symptoms, settings)
+    else:
+        start = symptoms * kpi if (symptoms * kpi).any() else kpi.astype(np.float64)
+        walk = propagate(adjacency, np.where(kpi, 0.0, relevance), start, settings, explained=kpi)
     weight = settings.weight
     total = float(found.scores.sum()) or 1.0
     mixed: FloatArray = (1.0 - weight) * found.scores / total + weight * walk if weight else found.scores

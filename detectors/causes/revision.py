@@ -10,7 +10,7 @@ from detectors.causes.confidence import judge_confidence
 from detectors.causes.deviation import peer_groups
 from detectors.causes.episode import Episode
 from detectors.causes.evidence import Evidence, Quiet, gather, know_quiet, second_looks
-from detectors.causes.graph import CausalGraph, entity_of
+from detectors.causes.graph import CausalGraph, entity_of, named
 from detectors.causes.learning import Learned, Parts
 from detectors.causes.ranking import plain_ranking, ranked, suspects, with_walk
 from detectors.causes.settings import CausesSettings
@@ -27,6 +27,7 @@ class Reviser:
         self._variables = tuple(variables)
         self._settings = settings
         self._groups = peer_groups(variables)
+        self._kpi = named(settings.walk.kpi, variables)
         self._given = graph
         self._parents = graph.adjacency() if graph is not None and len(graph) else None
         count = len(self._variables)
@@ -42,7 +43,8 @@ class Reviser:
         quiet = self._quiet_of(episode)
         evidence = gather(episode.window, quiet)
         graph = self._learned.graph.in_force()
-        found = with_walk(suspects(evidence, self._parents), evidence, graph.adjacency(), self._settings.walk)
+        found = suspects(evidence, self._parents)
+        found = with_walk(found, evidence, graph.adjacency(), self._settings.walk, kpi=self._kpi)
         causes = ranked(found, self._variables)
         entities = dict.fromkeys(self._numbers[cause.entity] for cause in causes)
         leaders = tuple(entities)[: self._settings.episode.top]

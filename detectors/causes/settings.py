@@ -42,8 +42,14 @@ class EvidenceSettings:
 
 @dataclass(frozen=True, slots=True)
 class WalkSettings:
-    """Random walk with restart (CORAL's network propagation)."""
+    """Random walk with restart (CORAL's network propagation).
 
+    kpi: variables, or entities with all of theirs, whose trouble is to be explained, as in the paper: the walk starts
+        from those, gives them no score, and the way is told to one of them where it leads there. Names that a system
+        has not are passed over; without any, it starts from whatever deviates.
+    """
+
+    kpi: tuple[str, ...] = ()
     weight: float = 0.0  # of the walk in the ranking; 0: shown as evidence only
     backward: float = 0.01  # rho
     restart: float = 0.05

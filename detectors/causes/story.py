@@ -73,8 +73,8 @@ def list_onsets(
     return tuple(found)
 
 
-def follow(graph: CausalGraph, cause: int, moves: Moves) -> tuple[Edge, ...]:
-    """The edges from the cause to its symptom."""
+def follow(graph: CausalGraph, cause: int, moves: Moves, kpi: BoolArray) -> tuple[Edge, ...]:
+    """The edges from the cause to its symptom, which is a KPI (D,) where the way leads to one."""
     groups = np.zeros(len(graph.variables), dtype=np.int64)
     for number, variables in enumerate(members(graph.variables).values()):
         groups[variables] = number
@@ -82,5 +82,5 @@ def follow(graph: CausalGraph, cause: int, moves: Moves) -> tuple[Edge, ...]:
     moved[cause] = True  # a stuck sensor does not stray, and is the cause all the same
     onset = moves.rows.copy()
     onset[cause] = min(int(onset[cause]), int(onset[moved].min()))  # nor is its onset seen
-    numbers = path_to_symptom(graph, cause, moved=moved, onset=onset, deviation=moves.deviation, groups=groups)
+    numbers = path_to_symptom(graph, cause, moved=moved, onset=onset, deviation=moves.deviation, groups=groups, kpi=kpi)
     return tuple(graph.edge(number) for number in numbers)

@@ -2,8 +2,8 @@
 
 The walker starts at the symptoms, moves from an effect to its causes in proportion to how closely each is related to
 the symptom, seldom backward, rests where nothing upstream is more suspicious, and restarts now and then. Its
-stationary distribution ranks the variables. The weights follow the authors' released code; starting from several
-symptoms rather than one named KPI is ours, and so is solving for the distribution instead of simulating it.
+stationary distribution ranks the variables. The weights follow the authors' released code, which starts from one named
+KPI; starting from several symptoms is ours, and so is solving for the distribution instead of simulating it.
 """
 
 import numpy as np
@@ -12,12 +12,20 @@ from detectors.block import BoolArray, FloatArray
 from detectors.causes.settings import WalkSettings
 
 
-def propagate(adjacency: BoolArray, relevance: FloatArray, symptoms: FloatArray, settings: WalkSettings) -> FloatArray:
-    """How much of its time a walker spends at each variable that is not itself the only symptom.
+def propagate(
+    adjacency: BoolArray,
+    relevance: FloatArray,
+    symptoms: FloatArray,
+    settings: WalkSettings,
+    *,
+    explained: BoolArray | None = None,
+) -> FloatArray:
+    """How much of its time a walker spends at each variable that is not what is to be explained.
 
     adjacency: (D, D), [i, j] True where i is a cause of j.  relevance: (D,) >= 0, how closely each variable is related
-    to the symptoms.  symptoms: (D,) >= 0, weights of the restart; all zero = everywhere alike.
-    Returns (D,) >= 0 with sum 1, or all zero where a single symptom is all there is. Cost: one solve, O(D^3).
+    to the symptoms.  symptoms: (D,) >= 0, weights of the restart; all zero = everywhere alike.  explained: (D,) True
+    for the KPI, which is no explanation itself: 0 there; by default a symptom that is the only one.
+    Returns (D,) >= 0 with sum 1, or all zero where the KPI is all there is. Cost: one solve, O(D^3).
 
     >>> chain = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=bool)
     >>> int(propagate(chain, np.array([0.9, 0.5, 0.0]), np.array([0.0, 0.0, 1.0]), WalkSettings()).argmax())
@@ -26,8 +34,9 @@ def propagate(adjacency: BoolArray, relevance: FloatArray, symptoms: FloatArray,
     moves = transitions(adjacency, relevance, settings.backward)
     start = symptoms / symptoms.sum() if symptoms.sum() > 0 else np.full(len(symptoms), 1 / len(symptoms))
     score = stationary(moves, start, settings.restart)
-    if np.count_nonzero(symptoms) == 1:
-        score[symptoms > 0] = 0.0  # the KPI is what is to be explained, not an explanation
+    if explained is None:
+        explained = (symptoms > 0) & (np.count_nonzero(symptoms) == 1)
+    score[explained] = 0.0
     total = score.sum()
     result: FloatArray = score / total if total > 0 else score
     return result
