@@ -15,12 +15,13 @@ memory, a level and a unit of its own. A fault begins at row `before` and lasts 
     outside     a level fault of a variable that nobody measures: the right answer is "unknown"
 
 Printed for each kind: n; found, the share that a trigger or a verdict found within 60 rows, and after how many rows
-(median); size, by how much the root's rows differ from what they would have been, in its standard deviations (median of
-the trials' means over 60 rows: below 1 a fault hides in the noise of a row); AC@1 and AC@3 of the last ranking, and AC@1 of the plain deviation ranking beside it; false, episodes before
-the fault in 1,000 rows; SHD, the structural Hamming distance of the graph that was learned over that of the empty graph
-(1 = no better than no graph), and new, how many relations it tells as there only since the fault (there are none but a
-later one, of delay). Then how well confidence told right first answers from wrong ones (area under the curve),
-and how often a cause outside was said to be unknown at the level that refuses a tenth of the right answers.
+(median); size, by how much the root's rows differ from what they would have been, in its standard deviations (median
+of the trials' means over 60 rows: below 1 a fault hides in the noise of a row); AC@1 and AC@3 of the last ranking,
+and AC@1 of the plain deviation ranking beside it; false, episodes before the fault in 1,000 rows; SHD, the structural
+Hamming distance of the graph that was learned over that of the empty graph (1 = no better than no graph), and new,
+how many relations it tells as there only since the fault (there are none but a later one, of delay). Then how well
+confidence told right first answers from wrong ones (area under the curve), and how often a cause outside was said to
+be unknown at the level that refuses a tenth of the right answers.
 """
 
 import argparse
@@ -133,7 +134,8 @@ def draw_fault(
 @dataclass(frozen=True)
 class Trial:
     """What was found of one fault. delay: rows, None if it was not found. rank, plain: places of the root, from 1;
-    0 if it is not listed. size: of what the fault changed at its root, in standard deviations. shd, empty: of the learned and of the empty graph. new: relations told as such."""
+    0 if it is not listed. shd, empty: of the learned and of the empty graph. new: relations told as such. size: of what
+    the fault changed at its root, in standard deviations."""
 
     kind: str
     delay: int | None
