@@ -9,6 +9,7 @@ from bench.fault_lab import (
     System,
     area_under_curve,
     calibration,
+    change_size,
     draw_system,
     run_trial,
     simulate,
@@ -48,9 +49,17 @@ def test_faults_do_what_their_names_say() -> None:
     normal, level = both("level")
     assert (level - normal)[-50:, 1].mean() == pytest.approx(60.0, rel=0.01)  # 6 innovations of unit 10
     assert both("drop")[1][START:, 1] == pytest.approx(0.0)
-    assert both("saturation")[1][START:, 1].max() <= LEVEL * 10.0
+    assert both("saturation")[1][START:, 1].max() <= (LEVEL - 6.0) * 10.0
     leak = both("leak")[1] - normal
     assert 0 < leak[START + 5, 1] < leak[START + 30, 1] < leak[START + 60, 1]
+
+
+def test_size_says_how_far_the_root_is_from_where_it_would_be() -> None:
+    normal, level = both("level")
+    size = change_size(normal[:, 1], level[:, 1], START)
+    assert size == pytest.approx(6.0 / (normal[:, 1].std() / 10.0), rel=0.1)
+    assert change_size(normal[:, 1], normal[:, 1], START) == 0.0
+    assert change_size(*(rows[:, 1] for rows in both("delay")), START) < 1.5
 
 
 def test_the_distance_of_graphs_counts_missing_false_and_turned_relations() -> None:

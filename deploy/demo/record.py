@@ -1,4 +1,4 @@
-"""Records the shop under load, once a second, with one real fault in it.
+"""Records the shop under load, once a second, with one real fault in it, outside it, or none.
 
     python deploy/demo/record.py --minutes 20 --fault cpu --service inventory --at 900 --out recording.csv.gz
 
@@ -14,29 +14,62 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from scrape import Scraper, columns
-from shop.faults import DEFAULT_AMOUNTS, KINDS
+from shop.faults import DEFAULT_AMOUNTS
+from shop.outside import DEFAULT_AMOUNTS as OUTSIDE_AMOUNTS
+from shop.outside import outside_fault
 from shop.system import SERVICES, Shop, process, running_shop
 
-# The metric in which each fault shows itself where it was made.
+NO_FAULT = "none"
+AMOUNTS = DEFAULT_AMOUNTS | OUTSIDE_AMOUNTS | {NO_FAULT: 0.0}
+
+# What the fault is an example of.
+KINDS = {
+    "cpu": "saturation",
+    "latency": "delay",
+    "lock": "delay",
+    "leak": "leak",
+    "errors": "level",
+    "pool": "saturation",
+    "shed": "drop",
+    "jitter": "noise",
+    "work": "level",
+    "neighbours": "outside",
+    "crowd": "outside",
+    NO_FAULT: "none",
+}
+
+# The metric in which each fault shows itself where it was made, and that of a fault outside in the gateway.
 SYMPTOMS = {
     "cpu": "cpu_s_per_s",
     "latency": "latency_p50_s",
     "lock": "lock_wait_s_per_s",
     "leak": "memory_bytes",
     "errors": "errors_per_s",
+    "pool": "latency_p95_s",
+    "shed": "latency_p50_s",
+    "jitter": "latency_p95_s",
+    "work": "cpu_s_per_s",
+    "neighbours": "latency_p95_s",
+    "crowd": "requests_per_s",
 }
+AMOUNTS_ARE = (
+    "cpu: threads; latency, lock, jitter: seconds; leak: bytes a request; errors, shed: share of the requests; "
+    "pool: seconds a worker is kept; work: CPU seconds a request; neighbours: processes; crowd: requests per second"
+)
+FOR_SOME = {"lock": ("store",), "shed": ("gateway", "orders")}  # services that can have the fault, if not all
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20.0, help="length of the recording (20)")
-    parser.add_argument("--fault", choices=KINDS, default="cpu")
+    parser.add_argument("--fault", choices=tuple(KINDS), default="cpu", help="see shop/faults.py (cpu)")
     parser.add_argument("--service", choices=SERVICES, default="inventory", help="where the fault is (inventory)")
-    parser.add_argument("--amount", type=float, help="how much of the fault; see shop/faults.py for the unit")
+    parser.add_argument("--amount", type=float, help="how much of the fault; see shop/faults.py and shop/outside.py")
     parser.add_argument("--at", type=int, default=900, help="seconds from the start to the fault (900)")
     parser.add_argument("--lasts", type=int, default=150, help="seconds from the fault to its end (150)")
     parser.add_argument("--rate", type=float, default=25.0, help="requests per second on average (25)")
@@ -44,12 +77,13 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=30.0, help="seconds under load before the first row (30)")
     parser.add_argument("--out", type=Path, default=Path("recording.csv.gz"))
     found = parser.parse_args(arguments)
-    if found.fault == "lock" and found.service != "store":
-        parser.error(f"the lock fault needs --service store, got {found.service}")
+    able = FOR_SOME.get(found.fault, SERVICES)
+    if found.service not in able:
+        parser.error(f"the {found.fault} fault needs --service {' or '.join(able)}, got {found.service}")
     if not 0 < found.at < found.minutes * 60:
         parser.error(f"--at must lie inside the {found.minutes * 60:g} s of the recording, got {found.at}")
     if found.amount is None:
-        found.amount = DEFAULT_AMOUNTS[found.fault]
+        found.amount = AMOUNTS[found.fault]
     return found
 
 
@@ -69,6 +103,20 @@ def cell(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.5g}"
 
 
+@contextmanager
+def fault(shop: Shop, chosen: argparse.Namespace) -> Iterator[None]:
+    """The chosen fault, as long as the context lasts."""
+    if chosen.fault == NO_FAULT:
+        yield
+    elif chosen.fault in OUTSIDE_AMOUNTS:
+        with outside_fault(shop, chosen.fault, chosen.amount, seed=chosen.seed + 1):
+            yield
+    else:
+        shop.begin_fault(chosen.service, chosen.fault, chosen.amount)
+        yield
+        shop.end_fault(chosen.service)
+
+
 def record(shop: Shop, chosen: argparse.Namespace, out: TextIO) -> dict[str, Any]:
     """Writes the rows, makes the fault and ends it. Returns the truth.
 
@@ -77,17 +125,21 @@ def record(shop: Shop, chosen: argparse.Namespace, out: TextIO) -> dict[str, Any
     scraper = Scraper(shop)
     out.write(",".join(["time", *columns()]) + "\n")
     scraper.row()
+    broken = ExitStack()
     begun = ended = None
     inject_time = end_time = rows = 0
     for rows, tick in enumerate(ticks(round(chosen.minutes * 60)), start=1):
         out.write(",".join([str(tick), *map(cell, scraper.row())]) + "\n")
         if begun is None and rows >= chosen.at:
-            shop.begin_fault(chosen.service, chosen.fault, chosen.amount)
+            broken.enter_context(fault(shop, chosen))
             begun, inject_time, end_time = time.time(), tick + 1, tick + chosen.lasts
         elif begun is not None and ended is None and tick >= end_time:
-            shop.end_fault(chosen.service)
+            broken.close()
             ended = time.time()
+    broken.close()
     scraper.close()
+    if chosen.fault == NO_FAULT:
+        return {"inject_time": None, "end_time": None, "begun_at": None, "ended_at": None, "rows": rows}
     return {
         "inject_time": inject_time,
         "end_time": end_time,
@@ -99,13 +151,15 @@ def record(shop: Shop, chosen: argparse.Namespace, out: TextIO) -> dict[str, Any
 
 def truth(chosen: argparse.Namespace, happened: dict[str, Any]) -> dict[str, Any]:
     """What a judge needs to know of the recording, and how to make another."""
+    inside = chosen.fault in DEFAULT_AMOUNTS
     return {
         "fault": chosen.fault,
-        "root_entities": [chosen.service],
-        "root_metrics": [f"{chosen.service}.{SYMPTOMS[chosen.fault]}"],
+        "kind": KINDS[chosen.fault],
+        "root_entities": [chosen.service] if inside else [],
+        "root_metrics": [f"{chosen.service}.{SYMPTOMS[chosen.fault]}"] if inside else [],
         **happened,
         "amount": chosen.amount,
-        "amounts_are": "cpu: threads; latency, lock: seconds; leak: bytes a request; errors: share of the requests",
+        "amounts_are": AMOUNTS_ARE,
         "requests_per_s": chosen.rate,
         "seed": chosen.seed,
         "sampling_s": 1,

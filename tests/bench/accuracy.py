@@ -11,7 +11,9 @@ events found, false-alarm episodes and false rows per 1,000 normal rows, and how
 at the end means and standard deviations over the seeds. Beside it an EWMA z-score, its line at the .995 quantile of
 what it said before.
 told: `inject_time`, `root_entities`; FOLDER/graph.csv where there is one. Prints AC@1, AC@3 and Avg@5 beside the plain
-ranking by deviation, and how often a right first answer is more confident than a wrong one (area under the curve).
+ranking by deviation, and how often a right first answer is more confident than a wrong one (area under the curve);
+then AC@1 and AC@3 of both for each kind of fault (`fault`), where the cases have several, and `shown`: in how many the
+root goes further from its quiet median than in any row before: where it does not, its metrics alone cannot tell.
 hidden: the same cases, and each once more without the variables of its root. Prints how many of these are below the
 confidence that refuses a tenth of the right answers.
 """
@@ -256,16 +258,43 @@ def told(folder: Path) -> tuple[list[float], list[float]]:
     """Prints accuracy; gives the confidence of the right and of the wrong first answers."""
     ranks: dict[str, list[int]] = {"tocsin": [], "plain ranking": []}
     sure: dict[bool, list[float]] = {True: [], False: []}
+    kinds: list[str] = []
+    shown: list[bool] = []
     for case, found in explained(folder, hidden=False):
         for name, causes in (("tocsin", found.causes), ("plain ranking", found.baseline_causes)):
             ranks[name].append(rank_of(entities(causes), case.meta["root_entities"]))
         sure[ranks["tocsin"][-1] == 1].append(found.confidence)
+        kinds.append(str(case.meta.get("fault", "")))
+        shown.append(is_shown(case))
     for name, places in ranks.items():
         reached = {k: float(np.mean([place <= k for place in places])) for k in range(1, 6)}
         average = np.mean(list(reached.values()))
         print(f"{name:14s} n {len(places)}  AC@1 {reached[1]:.3f}  AC@3 {reached[3]:.3f}  Avg@5 {average:.3f}")
     print(f"confidence     area {area_under_curve(sure[True], sure[False]):.3f}")
+    print("\n".join(by_kind(kinds, shown, ranks)))
     return sure[True], sure[False]
+
+
+def is_shown(case: Case) -> bool:
+    """Whether any variable of a root goes further from its quiet median after the fault than in all rows before."""
+    mine = [i for i, v in enumerate(case.variables) if entity_of(v) in case.meta["root_entities"]]
+    values, quiet = np.nan_to_num(case.values[:, mine]), case.times < case.meta["inject_time"]
+    away = np.abs(values - np.median(values[quiet], axis=0))
+    return bool((away[~quiet].max(axis=0) > away[quiet].max(axis=0)).any())
+
+
+def by_kind(kinds: list[str], shown: list[bool], ranks: dict[str, list[int]]) -> list[str]:
+    """One line for each kind of fault; none where there is only one."""
+    names = sorted(set(kinds))
+    if len(names) < 2:
+        return []
+    lines = [f"{'fault':20s} {'n':>3s} {'shown':>6s}  AC@1  AC@3  plain AC@1  AC@3"]
+    for name in names:
+        mine = [number for number, kind in enumerate(kinds) if kind == name]
+        reached = [np.mean([places[i] <= k for i in mine]) for places in ranks.values() for k in (1, 3)]
+        share = np.mean([shown[i] for i in mine])
+        lines.append("{:20s} {:3d} {:6.2f} {:5.2f} {:5.2f}  {:10.2f} {:5.2f}".format(name, len(mine), share, *reached))
+    return lines
 
 
 def hidden(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """A fault lab: faults of known kind, place and time in simulated systems, found and explained with nothing told.
 
     python tests/bench/fault_lab.py [--seeds 20] [--variables 10] [--before 900] [--nonlinear] [--given] [--kinds ...]
-                                      [--form disentangled]
+                                      [--form disentangled] [--sizes 4 8]
 
 Each seed draws a system: a random acyclic graph over variables that move each other after 0 to 3 rows, each with a
 memory, a level and a unit of its own. A fault begins at row `before` and lasts to the end:
@@ -10,21 +10,23 @@ memory, a level and a unit of its own. A fault begins at row `before` and lasts 
     leak        it drifts away, that far in 60 rows
     noise       what is its own grows fivefold
     drop        its reading falls to 0
-    saturation  its reading cannot rise above its mean
-    delay       it follows its causes 8 rows later
+    saturation  its reading cannot rise above 4 to 8 of its standard deviations below its mean
+    delay       it follows its causes 8 rows later; a size would not make it larger
     outside     a level fault of a variable that nobody measures: the right answer is "unknown"
 
 Printed for each kind: n; found, the share that a trigger or a verdict found within 60 rows, and after how many rows
-(median); AC@1 and AC@3 of the last ranking, and AC@1 of the plain deviation ranking beside it; false, episodes before
-the fault in 1,000 rows; SHD, the structural Hamming distance of the graph that was learned over that of the empty graph
-(1 = no better than no graph), and new, how many relations it tells as there only since the fault (there are none but a
-later one, of delay). Then how well confidence told right first answers from wrong ones (area under the curve),
-and how often a cause outside was said to be unknown at the level that refuses a tenth of the right answers.
+(median); size, by how much the root's rows differ from what they would have been, in its standard deviations (median
+of the trials' means over 60 rows: below 1 a fault hides in the noise of a row); AC@1 and AC@3 of the last ranking,
+and AC@1 of the plain deviation ranking beside it; false, episodes before the fault in 1,000 rows; SHD, the structural
+Hamming distance of the graph that was learned over that of the empty graph (1 = no better than no graph), and new,
+how many relations it tells as there only since the fault (there are none but a later one, of delay). Then how well
+confidence told right first answers from wrong ones (area under the curve), and how often a cause outside was said to
+be unknown at the level that refuses a tenth of the right answers.
 """
 
 import argparse
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +47,7 @@ LEVEL = 10.0  # of a reading, in units of its innovations
 LEAK_ROWS = 60
 DELAY_ROWS = 8
 LOUDER = 5.0
+SIZES = (4.0, 8.0)  # standard deviations
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class System:
 
 @dataclass(frozen=True)
 class Fault:
-    """size: in units of the root's innovations."""
+    """size: in units of the root's innovations; of a level, a leak or a saturation."""
 
     kind: str
     root: int
@@ -106,24 +109,33 @@ def _value(system: System, x: np.ndarray, innovations: np.ndarray, t: int, j: in
     if kind == "leak":
         value += fault.size * (1.0 - system.memory[j]) * (t - SETTLE - fault.start) / LEAK_ROWS
     if kind == "saturation":
-        value = min(value, 0.0)
+        value = min(value, -fault.size)
     return -LEVEL if kind == "drop" else float(value)
 
 
-def draw_fault(rng: np.random.Generator, system: System, kind: str, start: int, spread: np.ndarray) -> Fault:
+def draw_fault(
+    rng: np.random.Generator,
+    system: System,
+    kind: str,
+    start: int,
+    spread: np.ndarray,
+    sizes: tuple[float, float] = SIZES,
+) -> Fault:
     """A fault of the kind: of a variable with effects; with causes, if they are to be followed late; with two effects
-    or more, if it is to be outside. spread: (D,) standard deviations, in units of the innovations."""
+    or more, if it is to be outside. spread: (D,) standard deviations, in units of the innovations.  sizes: least and
+    most, in these."""
     effects, causes = (system.weights != 0).sum(axis=1), (system.weights != 0).sum(axis=0)
     fits = {"delay": causes > 0, "outside": effects > 1}.get(kind, effects > 0)
     chosen = np.flatnonzero(fits)
     root = int(rng.choice(chosen if len(chosen) else np.arange(len(fits))))
-    return Fault("level" if kind == "outside" else kind, root, start, float(rng.uniform(4, 8) * spread[root]))
+    return Fault("level" if kind == "outside" else kind, root, start, float(rng.uniform(*sizes) * spread[root]))
 
 
 @dataclass(frozen=True)
 class Trial:
     """What was found of one fault. delay: rows, None if it was not found. rank, plain: places of the root, from 1;
-    0 if it is not listed. shd, empty: of the learned and of the empty graph. new: relations told as such."""
+    0 if it is not listed. shd, empty: of the learned and of the empty graph. new: relations told as such. size: of what
+    the fault changed at its root, in standard deviations."""
 
     kind: str
     delay: int | None
@@ -134,15 +146,26 @@ class Trial:
     shd: int
     empty: int
     new: int = 0
+    size: float = 0.0
 
 
-def run_trial(kind: str, seed: int, *, variables: int, before: int, nonlinear: bool, given: bool, form: str) -> Trial:
+def run_trial(
+    kind: str,
+    seed: int,
+    *,
+    variables: int,
+    before: int,
+    nonlinear: bool,
+    given: bool,
+    form: str,
+    sizes: tuple[float, float] = SIZES,
+) -> Trial:
     """Simulate a system with a fault, and watch it with tocsin's defaults but for the form of the learned graph."""
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     system = draw_system(rng, variables + (kind == "outside"), nonlinear=nonlinear)
     innovations = rng.normal(size=(SETTLE + before + AFTER, len(system.units)))
-    spread = (simulate(system, innovations) / system.units).std(axis=0)
-    fault = draw_fault(rng, system, kind, before, spread)
+    normal = simulate(system, innovations)
+    fault = draw_fault(rng, system, kind, before, (normal / system.units).std(axis=0), sizes)
     rows = simulate(system, innovations, fault)
     seen = np.arange(len(system.units))
     if kind == "outside":
@@ -153,7 +176,14 @@ def run_trial(kind: str, seed: int, *, variables: int, before: int, nonlinear: b
     settings = MonitorSettings(causes=CausesSettings(learning=LearningSettings(form=form)))
     monitor = Monitor(names, settings, graph=graph)
     found = monitor.step(Block(np.arange(len(rows), dtype=np.int64), rows[:, seen]))
-    return _judge(kind, f"n{fault.root}", before, found.rankings, truth)
+    trial = _judge(kind, f"n{fault.root}", before, found.rankings, truth)
+    return replace(trial, size=change_size(normal[:, fault.root], rows[:, fault.root], before))
+
+
+def change_size(normal: np.ndarray, faulty: np.ndarray, start: int) -> float:
+    """The mean distance of a variable's first rows (T,) of a fault from those without it, in standard deviations."""
+    first = slice(start, start + FOUND_WITHIN)
+    return float(np.abs(faulty - normal)[first].mean() / normal.std())
 
 
 def _judge(kind: str, root: str, start: int, rankings: Sequence[Ranking], truth: list[tuple[str, str]]) -> Trial:
@@ -200,7 +230,7 @@ def unknown_at(right: Sequence[float], outside: Sequence[float], refused: float 
 
 def table(trials: Sequence[Trial], rows: int) -> list[str]:
     """One line for each kind of fault."""
-    columns = ("found", "delay", "AC@1", "AC@3", "plain", "false", "SHD", "new")
+    columns = ("found", "delay", "size", "AC@1", "AC@3", "plain", "false", "SHD", "new")
     head = f"{'fault':11s} {'n':>3s} " + " ".join(f"{column:>6s}" for column in columns)
     kinds = dict.fromkeys(trial.kind for trial in trials)
     return [head, *(_line(kind, [trial for trial in trials if trial.kind == kind], rows) for kind in kinds)]
@@ -209,6 +239,7 @@ def table(trials: Sequence[Trial], rows: int) -> list[str]:
 def _line(kind: str, trials: Sequence[Trial], rows: int) -> str:
     delays = [trial.delay for trial in trials if trial.delay is not None]
     figures = [len(delays) / len(trials), float(np.median(delays)) if delays else float("nan")]
+    figures.append(float(np.median([trial.size for trial in trials])))
     figures += [float(np.mean([0 < trial.rank <= k for trial in trials])) for k in (1, 3)]
     figures.append(float(np.mean([trial.plain == 1 for trial in trials])))
     figures.append(1000 * sum(trial.false for trial in trials) / (rows * len(trials)))
@@ -238,10 +269,12 @@ def main() -> int:
     parser.add_argument("--before", type=int, default=900, help="rows before the fault")
     parser.add_argument("--nonlinear", action="store_true", help="variables saturate in what moves them")
     parser.add_argument("--given", action="store_true", help="tocsin is given the true graph")
+    parser.add_argument("--sizes", type=float, nargs=2, default=SIZES, help="of level, leak, saturation (4 8)")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--form", choices=("joint", "disentangled"), default="joint", help="of the learned graph")
     asked = parser.parse_args()
     options = {name: getattr(asked, name) for name in ("variables", "before", "nonlinear", "given", "form")}
+    options["sizes"] = tuple(asked.sizes)
     trials = [run_trial(kind, seed, **options) for kind in asked.kinds for seed in range(asked.seeds)]
     print("\n".join([*table(trials, asked.before), *calibration(trials)]))
     return 0

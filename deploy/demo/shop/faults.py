@@ -5,6 +5,10 @@ latency  every request sleeps first, as behind a slow disk or a lossy link
 lock     (store) a thread holds the write lock of the database half of the time
 leak     every request leaves objects behind
 errors   a share of the requests fails
+pool     every request keeps its worker for a while after its answer, as with connections that are given back late
+shed     a share of the requests is answered at once with nothing done, so that what the service sends on falls
+jitter   a tenth of the requests waits, most of them shortly and some long, as behind a link that loses packets
+work     every request costs more CPU, as after a change of a setting
 """
 
 import random
@@ -20,8 +24,13 @@ DEFAULT_AMOUNTS = {
     "lock": 0.1,  # seconds that the lock is held, and then free, in turn
     "leak": 40_000.0,  # bytes a request, about
     "errors": 0.3,  # share of the requests
+    "pool": 0.35,  # seconds; 8 workers then serve 23 requests a second
+    "shed": 0.7,  # share of the requests
+    "jitter": 0.15,  # seconds on average, of those that wait
+    "work": 0.01,  # seconds of CPU
 }
 KINDS = tuple(DEFAULT_AMOUNTS)
+JITTERED = 0.1  # share of the requests that wait
 
 
 class InjectedError(Exception):
@@ -63,6 +72,17 @@ class Faults:
         self._fault = None
         self._leaked.clear()
 
+    @property
+    def keeps_worker_s(self) -> float:
+        """How long a request's worker stays taken after the answer."""
+        fault = self._fault
+        return fault.amount if fault is not None and fault.kind == "pool" else 0.0
+
+    def sheds_request(self) -> bool:
+        """Whether this request is to be answered with nothing done."""
+        fault = self._fault
+        return fault is not None and fault.kind == "shed" and self._dice.random() < fault.amount
+
     def on_request(self) -> None:
         """What the fault does to this request. Raises InjectedError where it makes it fail."""
         fault = self._fault
@@ -70,6 +90,10 @@ class Faults:
             return
         if fault.kind == "latency":
             time.sleep(self._dice.uniform(0.5, 1.5) * fault.amount)
+        elif fault.kind == "jitter" and self._dice.random() < JITTERED:
+            time.sleep(self._dice.expovariate(1 / fault.amount))
+        elif fault.kind == "work":
+            _work(fault.amount)
         elif fault.kind == "leak":
             self._leaked.append([f"{i:>50}" for i in range(round(fault.amount / 100))])
         elif fault.kind == "errors" and self._dice.random() < fault.amount:
@@ -85,3 +109,10 @@ class Faults:
 def _burn(over: threading.Event) -> None:
     while not over.is_set():
         sum(i * i for i in range(20_000))
+
+
+def _work(seconds: float) -> None:
+    """Takes CPU time of the calling thread."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        sum(i * i for i in range(500))

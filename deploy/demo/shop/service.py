@@ -8,7 +8,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeAlias
 
@@ -45,13 +46,28 @@ class Server(ThreadingHTTPServer):
         if handle is None:
             return 404, {"error": f"no route {route}"}
         try:
-            with self.workers:
+            with self.worker():
+                if self.faults.sheds_request():
+                    return 200, {}
                 self.faults.on_request()
                 return 200, handle(body)
         except (RefusedError, PeerError) as error:
             return error.status, {"error": str(error)}
         except InjectedError as error:
             return 500, {"error": str(error)}
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """One of the workers, as soon as one is free."""
+        self.workers.acquire()
+        try:
+            yield
+        finally:
+            kept = self.faults.keeps_worker_s
+            if kept:
+                threading.Timer(kept, self.workers.release).start()
+            else:
+                self.workers.release()
 
     def change_fault(self, body: Body) -> tuple[int, Body]:
         """Begins {"kind": ..., "amount": ...}; ends the fault that is on for {}."""
