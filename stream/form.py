@@ -54,7 +54,8 @@ class Form:
     kinds: IntArray
 
     def read(self, text: Bytes, edges: IntArray, which: IntArray, ns_per: int) -> Rows:
-        """Those of the messages, one behind another in the text, edges (M + 1,), that are of this form."""
+        """Those of the messages, one behind another in the text, edges (M + 1,), that are of this form. One more byte
+        must follow the last."""
         count = len(which)
         times, values = np.zeros(count, dtype=np.int64), np.empty((count, len(self.names)))
         spans, is_good = np.zeros((count, 2), dtype=np.int64), np.zeros(count, dtype=np.bool_)

@@ -4,6 +4,7 @@ A form is bytes that stand in each message, and between them holes of a kind; se
 and that of :mod:`stream.decimal_kernel` for the holes.
 """
 
+import numpy as np
 from numba import njit
 
 from detectors.block import BoolArray, FloatArray, IntArray
@@ -21,7 +22,8 @@ def read_messages(
     ns_per: int,
     out: tuple[IntArray, FloatArray, IntArray, BoolArray],
 ) -> None:
-    """Message i of K is text[edges[which[i]] : edges[which[i] + 1]]; D of the H holes are readings.
+    """Message i of K is text[edges[which[i]] : edges[which[i] + 1]]; D of the H holes are readings. One more byte
+    must follow the last.
 
     form: literal bytes; (H + 1,) where in them each piece ends; (H,) the kinds of the holes between the pieces.
     out: (K,) times in ns; (K, D) values; (K, 2) begin and end of the system's name; (K,) whether it is of this form.
@@ -46,10 +48,11 @@ def _read(
     for hole in range(len(ends)):
         if at + ends[hole] - done > end:
             return False
-        while done < ends[hole]:
-            if text[at] != literal[done]:
+        shift = np.uint64(at - done)  # unsigned: half as dear as an index that may count from the end
+        for k in range(np.uint64(done), np.uint64(ends[hole])):
+            if text[k + shift] != literal[k]:
                 return False
-            at, done = at + 1, done + 1
+        at, done = at + ends[hole] - done, ends[hole]
         if hole == len(kinds):
             return at == end
         if kinds[hole] == NUMBER:
@@ -110,9 +113,8 @@ def _hash(text: Bytes, span: IntArray) -> int:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _are_same(text: Bytes, a: IntArray, b: IntArray) -> bool:
-    if a[1] - a[0] != b[1] - b[0]:
-        return False
-    for k in range(a[1] - a[0]):
-        if text[a[0] + k] != text[b[0] + k]:
-            return False
-    return True
+    length = a[1] - a[0]
+    same = 0
+    while same < length and length == b[1] - b[0] and text[a[0] + same] == text[b[0] + same]:
+        same += 1
+    return bool(same == length)

@@ -14,6 +14,7 @@ from stream.runs import Runs
 
 MOST = 10_000  # keys that are remembered: they may be made up
 PAUSE = 64  # messages of a key that were read by themselves, until its form is looked for again
+END = b"\0"  # behind the last message
 Keys: TypeAlias = Sequence[bytes | None]
 
 
@@ -33,7 +34,7 @@ class Forms:
         is_left = np.ones(len(keys), dtype=np.bool_)
         places = self._places(keys)
         if places:
-            text = np.frombuffer(b"".join(values), dtype=np.uint8)
+            text = np.frombuffer(b"".join((*values, END)), dtype=np.uint8)
             lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
             edges = np.append(0, np.cumsum(lengths))
             for form, which in places.items():
@@ -85,7 +86,7 @@ class Forms:
 
     def _reads(self, form: Form, value: bytes, told: Told) -> bool:
         """Whether it reads the message that it came from as it was understood."""
-        text = np.frombuffer(value, dtype=np.uint8)
+        text = np.frombuffer(value + END, dtype=np.uint8)
         rows = form.read(text, np.array([0, len(value)]), np.zeros(1, dtype=np.int64), self._ns_per)
         values = np.array(told.rows, dtype=np.float64)
         return bool(rows.is_good[0] and rows.times[0] == told.times[0]) and rows.values.tobytes() == values.tobytes()
