@@ -11,6 +11,8 @@ from detectors.block import FloatArray, IntArray
 from stream.message import Messages, Told
 from stream.sources.protocol import Readings
 
+UNKNOWN = -(2**63)  # when a message arrived
+
 
 @dataclass(slots=True)
 class _Told:
@@ -40,7 +42,8 @@ class Runs:
 
     def __init__(self, partition: str, messages: Messages) -> None:
         self._partition = partition
-        self._messages = messages
+        self._offsets = np.array(messages.offsets, dtype=np.int64)
+        self._arrived = _arrived(messages)
         self._told: dict[tuple[str, tuple[str, ...], bool], _Told] = {}
         self._runs: list[tuple[str, _Run]] = []
 
@@ -59,11 +62,10 @@ class Runs:
 
     def readings(self) -> list[Readings]:
         """System by system, in the order of arrival."""
-        offsets = np.array(self._messages.offsets, dtype=np.int64)
         by_system: dict[str, list[_Run]] = {}
         for system, run in sorted([*self._runs, *self._as_arrays()], key=lambda known: known[1].places[0]):
             by_system.setdefault(system, []).append(run)
-        return [self._readings(system, run, offsets) for system in by_system for run in _in_order(by_system[system])]
+        return [self._readings(system, run) for system in by_system for run in _in_order(by_system[system])]
 
     def _as_arrays(self) -> Iterator[tuple[str, _Run]]:
         """None becomes NaN."""
@@ -71,23 +73,20 @@ class Runs:
             values = np.array(told.values, dtype=np.float64).reshape(len(told.times), len(names))
             yield system, _Run(names, complete, np.array(told.places), np.array(told.times, dtype=np.int64), values)
 
-    def _readings(self, system: str, run: _Run, offsets: IntArray) -> Readings:
-        return Readings(
-            system,
-            self._partition,
-            run.names,
-            run.times,
-            run.values,
-            offsets[run.places],
-            run.complete,
-            self._arrived(run.places),
-        )
+    def _readings(self, system: str, run: _Run) -> Readings:
+        """When they arrived is told if it is known of all."""
+        known = self._arrived[run.places]
+        arrived = None if (known == UNKNOWN).any() else known
+        offsets = self._offsets[run.places]
+        return Readings(system, self._partition, run.names, run.times, run.values, offsets, run.complete, arrived)
 
-    def _arrived(self, places: IntArray) -> IntArray | None:
-        if self._messages.arrived is None:
-            return None
-        arrived = [self._messages.arrived[place] for place in places.tolist()]
-        return None if None in arrived else np.array(arrived, dtype=np.int64)
+
+def _arrived(messages: Messages) -> IntArray:
+    if messages.arrived is None:
+        return np.full(len(messages.offsets), UNKNOWN)
+    if None not in messages.arrived:
+        return np.array(messages.arrived, dtype=np.int64)
+    return np.array([UNKNOWN if arrived is None else arrived for arrived in messages.arrived])
 
 
 def _in_order(runs: list[_Run]) -> Iterable[_Run]:

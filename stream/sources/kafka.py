@@ -306,13 +306,15 @@ def _columns(messages: Sequence[Any]) -> Messages:
     offsets = [message.offset for message in messages]
     keys = [message.key for message in messages]
     values = [message.value or b"" for message in messages]
-    if BROKERS_TIME not in {message.timestamp_type for message in messages}:
+    stamped = {message.timestamp_type for message in messages}
+    if BROKERS_TIME not in stamped:
         return Messages(offsets, keys, values)
-    is_brokers = (message.timestamp_type == BROKERS_TIME for message in messages)
-    stamps = (message.timestamp * NS_PER["ms"] for message in messages)
-    return Messages(
-        offsets, keys, values, [at if is_so else None for at, is_so in zip(stamps, is_brokers, strict=True)]
-    )
+    arrived = [message.timestamp * NS_PER["ms"] for message in messages]
+    if len(stamped) == 1:
+        return Messages(offsets, keys, values, arrived)
+    is_brokers = [message.timestamp_type == BROKERS_TIME for message in messages]
+    known = [at if is_so else None for at, is_so in zip(arrived, is_brokers, strict=True)]
+    return Messages(offsets, keys, values, known)
 
 
 class _Originals(Mapping[tuple[str, int], tuple[bytes | None, bytes]]):
