@@ -27,6 +27,7 @@ class Forms:
         self._max_bytes = max_bytes
         self._of: dict[bytes | None, Form] = {}
         self._known: dict[tuple[bytes, tuple[str, ...]], Form] = {}  # equal ones are one
+        self._latest: Form | None = None
         self._pause: dict[bytes | None, int] = {}
 
     def read(self, keys: Keys, values: Sequence[bytes], runs: Runs) -> list[int]:
@@ -80,12 +81,21 @@ class Forms:
             for memory in (self._of, self._known, self._pause):
                 memory.clear()
         self._pause[key] = PAUSE
-        form = form_of(value, told.names) if told.is_complete and len(told.times) == 1 else None
-        if form is not None and self._reads(form, value, told):
-            self._of[key] = self._known.setdefault((form.literal.tobytes(), form.names), form)
+        form = self._form(value, told) if told.is_complete and len(told.times) == 1 else None
+        if form is not None:
+            self._of[key] = self._latest = form
+
+    def _form(self, value: bytes, told: Told) -> Form | None:
+        """Mostly that of another system's messages."""
+        if self._latest is not None and self._latest.names == told.names and self._reads(self._latest, value, told):
+            return self._latest
+        form = form_of(value, told.names)
+        if form is None or not self._reads(form, value, told):
+            return None
+        return self._known.setdefault((form.literal.tobytes(), form.names), form)
 
     def _reads(self, form: Form, value: bytes, told: Told) -> bool:
-        """Whether it reads the message that it came from as it was understood."""
+        """Whether it reads the message as it was understood."""
         text = np.frombuffer(value + END, dtype=np.uint8)
         rows = form.read(text, np.array([0, len(value)]), np.zeros(1, dtype=np.int64), self._ns_per)
         values = np.array(told.rows, dtype=np.float64)
