@@ -208,6 +208,13 @@ class Metrics(Observer):
         self.clock_jumps.inc()
 
     def on_turn(self, runner: Running) -> None:
+        """Turns come by the thousand a second, with a row or two each; nobody scrapes as often."""
+        if self._clock.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = self._clock.monotonic()
+            self._look(runner)
+
+    def _look(self, runner: Running) -> None:
+        """What takes a look at every partition or system."""
         self.open.set(runner.pipeline.open_incidents)
         self.paging.set(runner.pipeline.paging_incidents)
         self.systems.set(len(runner.pipeline))
@@ -215,12 +222,6 @@ class Metrics(Observer):
         self.warming.set(runner.pipeline.warming)
         self.partitions.set(len(runner.partitions))
         self.snapshot_bytes.set(sum(size for name, size in self._sizes.items() if name in runner.partitions))
-        if self._clock.monotonic() - self._looked_at >= LOOK_EVERY_S:
-            self._looked_at = self._clock.monotonic()
-            self._look(runner)
-
-    def _look(self, runner: Running) -> None:
-        """What takes a look at every partition or system."""
         self._stand(list(runner.pipeline.standings().values()))
         self.lag.clear()
         for partition, count in runner.source.lag().items():
