@@ -5,6 +5,7 @@ variables are there or a newer time arrives. What cannot become part of a row is
 """
 
 from dataclasses import dataclass, field
+from operator import lt
 from typing import Any
 
 import numpy as np
@@ -122,13 +123,20 @@ class Aligner:
             return readings
         lead = (readings.times - clock) / 1e9
         ahead = lead > self._settings.max_ahead
+        if not ahead.any():
+            return readings
         against = "the wall clock" if readings.arrived is None else "its arrival"
         for place in np.flatnonzero(ahead):
             most = f"at most {self._settings.max_ahead:.0f} s are accepted"
             rejects.append(_reject("future", f"{lead[place]:.0f} s ahead of {against}, {most}", readings, place))
-        return _chosen(readings, ~ahead) if ahead.any() else readings
+        return _chosen(readings, ~ahead)
 
     def _add_rows(self, readings: Readings, done: list[Piece], rejects: list[Reject], late: list[Late]) -> None:
+        if _rise(self._last, readings.times.tolist()):  # as nearly always
+            self._close(done)
+            self._fix(done, also=readings.names)
+            self._take(readings, done, rejects)
+            return
         newest = np.maximum.accumulate(np.append(self._last, readings.times))[:-1]  # before each row
         is_new = readings.times > newest
         opened = _count(done)
@@ -140,9 +148,12 @@ class Aligner:
             after = begun + int(handed[place]) if handed[place] else opened
             self._came_late(Late(readings, place, int(newest[place]), after), rejects, late)
         if is_new.any():
-            readings = _chosen(readings, is_new)
-            done.append((readings.times, self._columns(readings, rejects), readings.offsets))
-            self._last = int(readings.times[-1])
+            self._take(_chosen(readings, is_new), done, rejects)
+
+    def _take(self, readings: Readings, done: list[Piece], rejects: list[Reject]) -> None:
+        """Whole rows, each newer than all before."""
+        done.append((readings.times, self._columns(readings, rejects), readings.offsets))
+        self._last = int(readings.times[-1])
 
     def _came_late(self, reading: Late, rejects: list[Reject], late: list[Late]) -> None:
         within = int(self._settings.revise_within * 1e9)
@@ -195,6 +206,8 @@ class Aligner:
 
     def _fix(self, done: list[Piece], *, also: tuple[str, ...] = ()) -> None:
         """From now on the variables are known: those seen so far. Gives the rows that waited for that."""
+        if self.variables is not None and not self._held:
+            return
         if self.variables is None:
             names = dict.fromkeys([*(name for _, cells, _ in self._held for name in cells), *also])
             self.variables = tuple(names) or None
@@ -253,6 +266,11 @@ def _named(readings: Readings, names: tuple[str, ...]) -> Readings:
     columns = [readings.names.index(name) for name in names]
     values = readings.values[:, columns]
     return Readings(readings.system, readings.partition, names, readings.times, values, readings.offsets)
+
+
+def _rise(last: int, times: list[int]) -> bool:
+    """Whether there are some, and each is after the one before."""
+    return bool(times) and all(map(lt, [last, *times], times))
 
 
 def _count(done: list[Piece]) -> int:

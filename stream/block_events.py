@@ -6,6 +6,7 @@ A gap is long beside the one before it (the system's tick), which may lie in the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -47,6 +48,5 @@ def long_gaps(times: IntArray, newest: Newest, max_gap_ticks: int) -> list[int]:
     known = [] if newest.time is None else [newest.time]
     if newest.time is not None and newest.tick is not None:
         known = [newest.time - newest.tick, newest.time]
-    gaps = np.diff(np.concatenate([np.array(known, dtype=np.int64), times]))
-    is_long = gaps[1:] > max_gap_ticks * gaps[:-1]
-    return [int(place) + 2 - len(known) for place in np.flatnonzero(is_long)]
+    gaps = [after - before for before, after in pairwise([*known, *times.tolist()])]
+    return [place + 2 - len(known) for place, (tick, gap) in enumerate(pairwise(gaps)) if gap > max_gap_ticks * tick]

@@ -37,6 +37,9 @@ REASONS = (
 )
 
 
+MANY = 6  # messages: of fewer each costs less by itself
+
+
 class Decoder:
     """Turns messages of one partition into readings, grouped by system. What it keeps between calls, the forms of
     messages, changes nothing but its pace.
@@ -58,15 +61,18 @@ class Decoder:
         """The same."""
         runs = Runs(partition, messages)
         rejects: list[Reject] = []
-        for place in self._forms.read(messages.keys, messages.values, runs):
+        are_many = len(messages.values) >= MANY
+        left = self._forms.read(messages.keys, messages.values, runs) if are_many else range(len(messages.values))
+        for place in left:
             key, value = messages.keys[place], messages.values[place]
             try:
                 told = self._reader.read(key, value)
             except RejectedError as error:
                 rejects.append(Reject(error.reason, error.detail, partition, messages.offsets[place], key, value))
             else:
-                self._forms.learn(key, value, told)
                 runs.add(place, told)
+                if are_many:
+                    self._forms.learn(key, value, told)
         return runs.readings(), rejects
 
     def style_of(self, messages: Iterable[Raw]) -> TimeStyle:

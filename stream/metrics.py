@@ -29,6 +29,7 @@ OPERATIONS = ("read", "restore", "start", "write", "flush", "repeat", "snapshot"
 DURATIONS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 SCORES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0)
 LOOK_EVERY_S = 1.0
+COUNTING = 0.02  # share of the time that may go into counting systems
 Count: TypeAlias = Callable[[], int | Mapping[str, int]]  # so many; or so many of each reason
 
 
@@ -52,6 +53,7 @@ class Metrics(Observer):
         self._clock = clock or SystemClock()
         self._canary = canary
         self._looked_at = -LOOK_EVERY_S
+        self._count_at = 0.0
         self._sizes: dict[str, int] = {}  # of each partition's newest snapshot
         self._counted: dict[str, dict[Counter, str]] = {}  # each system's incident that was counted last in each way
         Info("tocsin_build", "The running version.", registry=registry).info({"version": version})
@@ -208,20 +210,27 @@ class Metrics(Observer):
         self.clock_jumps.inc()
 
     def on_turn(self, runner: Running) -> None:
-        """Turns come by the thousand a second, with a row or two each; nobody scrapes as often."""
-        if self._clock.monotonic() - self._looked_at >= LOOK_EVERY_S:
-            self._looked_at = self._clock.monotonic()
+        self.partitions.set(len(runner.partitions))
+        self.snapshot_bytes.set(sum(size for name, size in self._sizes.items() if name in runner.partitions))
+        began = self._clock.monotonic()
+        if began >= self._count_at:
+            self._count_systems(runner)
+            ended = self._clock.monotonic()
+            self._count_at = ended + (ended - began) / COUNTING
+        if began - self._looked_at >= LOOK_EVERY_S:
+            self._looked_at = began
             self._look(runner)
 
-    def _look(self, runner: Running) -> None:
-        """What takes a look at every partition or system."""
+    def _count_systems(self, runner: Running) -> None:
+        """Turns come by the hundred a second where rows come one by one, and systems may be thousands."""
         self.open.set(runner.pipeline.open_incidents)
         self.paging.set(runner.pipeline.paging_incidents)
         self.systems.set(len(runner.pipeline))
         self.in_memory.set(runner.pipeline.in_memory)
         self.warming.set(runner.pipeline.warming)
-        self.partitions.set(len(runner.partitions))
-        self.snapshot_bytes.set(sum(size for name, size in self._sizes.items() if name in runner.partitions))
+
+    def _look(self, runner: Running) -> None:
+        """What takes a longer look at every partition or system."""
         self._stand(list(runner.pipeline.standings().values()))
         self.lag.clear()
         for partition, count in runner.source.lag().items():

@@ -69,15 +69,12 @@ class System:
 
     def step(self, pieces: Sequence[Aligned]) -> tuple[Step, IntArray]:
         """The rows of the pieces with their findings, and the offset of each row."""
-        rows = Block(
-            np.concatenate([piece.rows.times for piece in pieces]),
-            np.concatenate([piece.rows.values for piece in pieces]),
-        )
+        rows, offsets = _joined(pieces)
         monitor = self._begin()
         findings = monitor.step(rows) if self._revisions is None else _followed(rows, monitor, self._revisions)
         partition, name = self._key
         step = Step(name, partition, self.aligner.variables or (), rows, findings)
-        return step, np.concatenate([piece.offsets for piece in pieces])
+        return step, offsets
 
     def _begin(self) -> SystemMonitor:
         if self.monitor is None:
@@ -124,6 +121,14 @@ class System:
             self._begin().load_state(learned)
             if self._revisions is not None:
                 self._revisions.load_state(part("revisions", state.arrays))
+
+
+def _joined(pieces: Sequence[Aligned]) -> tuple[Block, IntArray]:
+    if len(pieces) == 1:  # as nearly always
+        return pieces[0].rows, pieces[0].offsets
+    times = np.concatenate([piece.rows.times for piece in pieces])
+    values = np.concatenate([piece.rows.values for piece in pieces])
+    return Block(times, values), np.concatenate([piece.offsets for piece in pieces])
 
 
 def _followed(rows: Block, monitor: SystemMonitor, revisions: Revisions) -> Findings:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stream.decimal_kernel import read_moment, read_number, read_whole
-from stream.decode import Decoder, Raw
+from stream.decode import MANY, Decoder, Raw
 from stream.event_time import from_text
 from stream.form import form_of
 from stream.forms import MOST, PAUSE
@@ -190,21 +190,21 @@ def fails(*_: object) -> None:
 
 def test_what_has_a_known_form_is_not_read_by_itself(monkeypatch):
     decoder = Decoder()
-    decoder.decode("p", [Raw(0, b"a", told("a", 1, 1.0, 2.0)), Raw(1, b"b", told("b", 1, 1.0, 2.0))])
+    decoder.decode("p", [Raw(0, key, told(key.decode(), 1, 1.0, 2.0)) for key in (b"a", b"b") * MANY])
     monkeypatch.setattr(decoder._reader, "read", fails)
-    messages = [Raw(n, b"ab"[n % 2 :][:1], told("ab"[n % 2], n, n / 7, None)) for n in range(2, 8)]
+    messages = [Raw(n, b"ab"[n % 2 :][:1], told("ab"[n % 2], n, n / 7, None)) for n in range(2, 10)]
     readings, rejects = decoder.decode("p", messages)
     assert not rejects
-    assert [(one.system, one.offsets.tolist()) for one in readings] == [("a", [2, 4, 6]), ("b", [3, 5, 7])]
-    assert readings[0].values[:, 0].tolist() == [2 / 7, 4 / 7, 6 / 7]
+    assert [(one.system, one.offsets.tolist()) for one in readings] == [("a", [2, 4, 6, 8]), ("b", [3, 5, 7, 9])]
+    assert readings[0].values[:, 0].tolist() == [2 / 7, 4 / 7, 6 / 7, 8 / 7]
 
 
 def test_a_message_that_names_no_system_belongs_to_its_key_by_form_too(monkeypatch):
     decoder = Decoder()
-    decoder.decode("p", [Raw(0, key, b'{"ts":1,"values":{"a":1}}') for key in (b"x", b"y")])
+    decoder.decode("p", [Raw(0, key, b'{"ts":1,"values":{"a":1}}') for key in (b"x", b"y") * MANY])
     monkeypatch.setattr(decoder._reader, "read", fails)
-    readings, _ = decoder.decode("p", [Raw(n, b"xy"[n % 2 :][:1], b'{"ts":%d,"values":{"a":1}}' % n) for n in range(4)])
-    assert [(one.system, one.times.tolist()) for one in readings] == [
+    readings, _ = decoder.decode("p", [Raw(n, b"xy"[n % 2 :][:1], b'{"ts":%d,"values":{"a":1}}' % n) for n in range(8)])
+    assert [(one.system, one.times.tolist()[:2]) for one in readings] == [
         ("x", [0, 2_000_000]),
         ("y", [1_000_000, 3_000_000]),
     ]
@@ -212,19 +212,24 @@ def test_a_message_that_names_no_system_belongs_to_its_key_by_form_too(monkeypat
 
 def test_a_producer_that_writes_otherwise_gets_a_new_form(monkeypatch):
     decoder = Decoder()
-    for offset in range(PAUSE + 2):
-        decoder.decode("p", [Raw(offset, b"a", told("a", offset, 1.0, release=min(offset, 1)))])
+    for release in (1, 2):
+        decoder.decode("p", [Raw(n, b"a", told("a", n, 1.0, release=release)) for n in range(PAUSE + 2)])
     monkeypatch.setattr(decoder._reader, "read", fails)
-    ((one,), _) = decoder.decode("p", [Raw(999, b"a", told("a", 999, 3.0, release=1))])
-    assert one.values.tolist() == [[3.0]]
+    ((one,), _) = decoder.decode("p", [Raw(n, b"a", told("a", n, 3.0, release=2)) for n in range(999, 999 + MANY)])
+    assert one.values.tolist() == [[3.0]] * MANY
 
 
 def test_what_comes_in_between_cuts_a_systems_rows_and_keeps_their_order():
     decoder = Decoder()
-    decoder.decode("p", [Raw(0, b"a", told("a", 0, 1.0))])
-    messages = [told("a", 1, 1.0), told("a", 2, 1.0), b'{"ts": 3, "name": "v0", "value": 5}', told("a", 4, 1.0)]
+    decoder.decode("p", [Raw(0, b"a", told("a", 0, 1.0))] * MANY)
+    messages = [told("a", n, 1.0) for n in range(1, MANY + 1)]
+    messages[2] = b'{"ts": 3, "name": "v0", "value": 5}'
     readings, _ = decoder.decode("p", [Raw(n, b"a", message) for n, message in enumerate(messages, start=1)])
-    assert [(one.offsets.tolist(), one.complete) for one in readings] == [([1, 2], True), ([3], False), ([4], True)]
+    assert [(one.offsets.tolist(), one.complete) for one in readings] == [
+        ([1, 2], True),
+        ([3], False),
+        ([4, 5, 6], True),
+    ]
 
 
 def test_keys_that_are_made_up_do_not_fill_the_memory():
