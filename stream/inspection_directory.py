@@ -50,8 +50,8 @@ def _systems(folder: Path, manifest: dict[str, Any], expected: Expected) -> Iter
     """Those that were in memory, then those that were not."""
     files = manifest["files"]
     for place in range(len(files) // 2):
-        names = (f"{place}.json", f"{place}.npz")
-        contents = {name: read_checked(folder / name, files[name]) for name in names}
+        names = (f"{place}.json", f"{place}.state", f"{place}.npz")  # the last of schema versions 1 and 2
+        contents = {name: read_checked(folder / name, files[name]) for name in names if name in files}
         system, state = system_in(contents, place)
         yield inspected_system(system, state.plain, sum(map(len, contents.values())), expected)
     for system, kept in msgspec.convert(manifest["evicted"], dict[str, Kept]).items():

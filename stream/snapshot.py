@@ -1,7 +1,7 @@
 """State and input position of each partition on a local directory, atomically; no pickle.
 
     DIRECTORY/<partition>/00000042/MANIFEST.json    schema version, config hash, position, checksums
-                                   0.json 0.npz     the first system: what JSON holds, and its arrays
+                                   0.json 0.state   the first system: what JSON holds, and its arrays
                                    1.json ...
                           evicted/<checksum>       a system that left memory; manifests name it
 
@@ -26,11 +26,12 @@ from stream.disk import DamagedError, put, read_checked, sync
 from stream.errors import DependencyError, StateError
 from stream.evicted_files import EvictedFiles, Kept
 from stream.eviction import Evicted
+from stream.pieces import decode, encode
 from stream.pipeline import SystemState
 from stream.settings import SnapshotSettings
 from stream.snapshot_store import Judge, Saved, Snapshot
 
-SCHEMA_VERSION = 2  # 2 has evicted systems; without any it is 1, which earlier versions of tocsin read, too
+SCHEMA_VERSION = 3  # 2 has evicted systems; 3 has packed arrays (stream.packing), in place of an .npz file
 MANIFEST = "MANIFEST.json"
 
 
@@ -146,12 +147,15 @@ class Snapshots:
         size = 0
         for place, name in enumerate(name for name in systems if name not in kept):
             state = systems[name]
-            parts = {f"{place}.json": _plain_bytes(name, state), f"{place}.npz": _pack(state.arrays)}
+            parts = {
+                f"{place}.json": _plain_bytes(name, state),
+                f"{place}.state": encode(SystemState({}, state.arrays)),
+            }
             for file, content in parts.items():
                 files[file] = put(folder / file, content)
                 size += len(content)
         manifest = {
-            "schema_version": SCHEMA_VERSION if kept else 1,
+            "schema_version": SCHEMA_VERSION,
             "config_hash": self._config_hash,
             "partition": partition,
             "position": position,
@@ -174,7 +178,7 @@ class Snapshots:
             kept = self._kept_in(manifest, partition)
             self._kept[partition] = kept
             return Snapshot(int(manifest["position"]), systems, {name: one.known for name, one in kept.items()})
-        except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
             raise DamagedError(repr(error)) from None
 
     def _kept_in(self, manifest: Mapping[str, Any], partition: str) -> dict[str, Kept]:
@@ -222,20 +226,15 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def system_in(contents: Mapping[str, bytes], place: int) -> tuple[str, SystemState]:
-    """The name and state of the system of that number. Raises KeyError, ValueError, zipfile.BadZipFile."""
+    """The name and state of the system of that number. Raises KeyError, ValueError, TypeError, zipfile.BadZipFile."""
     document = json.loads(contents[f"{place}.json"])
-    return document["system"], SystemState(document["state"], _unpack(contents[f"{place}.npz"]))
+    arrays = f"{place}.npz"  # of schema versions 1 and 2
+    found = _unpack(contents[arrays]) if arrays in contents else decode(contents[f"{place}.state"]).arrays
+    return document["system"], SystemState(document["state"], found)
 
 
 def _plain_bytes(name: str, state: SystemState) -> bytes:
     return json.dumps({"system": name, "state": state.plain}, allow_nan=False).encode()
-
-
-def _pack(arrays: State) -> bytes:
-    """An uncompressed .npz: state hardly compresses, and time matters more."""
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
 
 
 def _unpack(content: bytes) -> State:

@@ -41,7 +41,7 @@ from stream.snapshot_store import Judge, Saved, Snapshot
 from stream.state_reader import StateReader, state_reader
 from stream.topics import state_topic
 
-SCHEMA_VERSION = 2  # 2 has evicted systems; without any it is 1, which earlier versions of tocsin read, too
+SCHEMA_VERSION = 3  # 2 has evicted systems; 3 has packed arrays (stream.packing); those before are read, too
 LARGE = 512 << 10  # bytes of a piece of an evicted system's state
 FETCH_BYTES = 1 << 20  # at once, for one
 
@@ -285,7 +285,7 @@ class TopicSnapshots:
 
     def _manifest(self, owned: _Owned, position: int, index: _Stored) -> bytes:
         manifest = {
-            "schema_version": SCHEMA_VERSION if owned.kept else 1,
+            "schema_version": SCHEMA_VERSION,
             "config_hash": self._config_hash,
             "partitions": owned.counted,
             "position": position,

@@ -1,6 +1,7 @@
 """Slow and obvious twins of fast kernels."""
 
 from collections import deque
+from decimal import Decimal
 
 import numpy as np
 import torch
@@ -147,3 +148,14 @@ def slow_muting(over: Array, valid: Array, window: int, mutes_at: float, heard_a
                     share[g] += (alone - share[g]) / window
             now = [share[g] > mutes_at or (now[g] and share[g] >= heard_at) for g in range(detectors)]
     return muted
+
+
+def slow_places(column: Array) -> int:
+    """The most places that a value of the column is written with."""
+    return max(-int(Decimal(repr(value)).normalize().as_tuple().exponent) for value in column.tolist())
+
+
+def slow_first_alike(rows: Array) -> list[int]:
+    """Where the first row stands that has the bytes of this one."""
+    seen: dict[bytes, int] = {}
+    return [seen.setdefault(row.tobytes(), place) for place, row in enumerate(rows)]

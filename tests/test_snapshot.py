@@ -72,7 +72,7 @@ def test_a_death_while_saving_leaves_one_that_is_whole(tmp_path, step):
     assert position(tmp_path) == 3
 
 
-@pytest.mark.parametrize("name", ["MANIFEST.json", "0.json", "0.npz"])
+@pytest.mark.parametrize("name", ["MANIFEST.json", "0.json", "0.state"])
 @pytest.mark.parametrize("damage", ["truncated", "changed", "gone", "empty"])
 def test_a_damaged_one_is_passed_over_loudly(tmp_path, caplog, name, damage):
     save(tmp_path, 1, 2)
@@ -89,7 +89,7 @@ def test_a_damaged_one_is_passed_over_loudly(tmp_path, caplog, name, damage):
 
 def test_if_all_are_damaged_somebody_must_decide(tmp_path):
     save(tmp_path, 1)
-    for path in tmp_path.rglob("0.npz"):
+    for path in tmp_path.rglob("0.state"):
         path.write_bytes(b"")
     with pytest.raises(StateError, match=r"are damaged .* remove it to start fresh"):
         position(tmp_path)
@@ -107,18 +107,35 @@ def test_another_version_is_refused(tmp_path):
     save(tmp_path, 1)
     (manifest,) = tmp_path.rglob("MANIFEST.json")
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "schema_version": 99}))
-    with pytest.raises(StateError, match="has schema version 99; this version of tocsin reads up to 2"):
+    with pytest.raises(StateError, match="has schema version 99; this version of tocsin reads up to 3"):
         position(tmp_path)
+
+
+def as_version_1(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Make the only snapshot one of the first schema version, with these arrays in its only system."""
+    (packed,) = folder.rglob("0.state")
+    older = packed.with_suffix(".npz")
+    np.savez(older, allow_pickle=True, **arrays)
+    packed.unlink()
+    (path,) = folder.rglob("MANIFEST.json")
+    manifest = json.loads(path.read_text())
+    del manifest["files"][packed.name]
+    manifest["files"][older.name] = hashlib.sha256(older.read_bytes()).hexdigest()
+    path.write_text(json.dumps({**manifest, "schema_version": 1}))
+
+
+def test_a_snapshot_of_an_earlier_version_is_read(tmp_path):
+    save(tmp_path, 1)
+    as_version_1(tmp_path, {"monitor/x": np.arange(3.0)})
+    found = snapshots(tmp_path).load("t/0")
+    (state,) = found.systems.values()
+    assert found.position == 1
+    assert state.arrays["monitor/x"].tolist() == [0.0, 1.0, 2.0]
 
 
 def test_nothing_is_ever_unpickled(tmp_path):
     save(tmp_path, 1)
-    (arrays,) = tmp_path.rglob("0.npz")
-    np.savez(arrays, evil=np.array([object()], dtype=object), allow_pickle=True)
-    (manifest,) = tmp_path.rglob("MANIFEST.json")
-    document = json.loads(manifest.read_text())
-    document["files"]["0.npz"] = hashlib.sha256(arrays.read_bytes()).hexdigest()
-    manifest.write_text(json.dumps(document))
+    as_version_1(tmp_path, {"evil": np.array([object()], dtype=object)})
     with pytest.raises(StateError, match="damaged"):
         position(tmp_path)
 

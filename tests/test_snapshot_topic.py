@@ -262,7 +262,7 @@ def test_state_of_another_configuration_or_version_is_not_used(stores, partition
         stores("d", other_config="refuse").load(partition)
     key = manifest_key(kafka)
     write(kafka, key, json.dumps({**json.loads(live(kafka)[key]), "schema_version": 99}).encode())
-    with pytest.raises(StateError, match="has schema version 99; this version of tocsin reads up to 2"):
+    with pytest.raises(StateError, match="has schema version 99; this version of tocsin reads up to 3"):
         stores().load(partition)
 
 

@@ -60,9 +60,9 @@ def test_a_directory_tells_what_each_snapshot_holds_newest_first_and_stays_as_it
     found = inspect_directory(tmp_path, Expected("c", warmup_rows=50))
     told = [(s.partition, s.generation, s.position, s.status, s.config_matches, s.schema_version) for s in found]
     assert told == [
-        ("other/topic-3", 1, 7, "whole", False, 1),
-        (PARTITION, 2, 100, "whole", True, 1),
-        (PARTITION, 1, 60, "whole", True, 1),
+        ("other/topic-3", 1, 7, "whole", False, 3),
+        (PARTITION, 2, 100, "whole", True, 3),
+        (PARTITION, 1, 60, "whole", True, 3),
     ]
     assert [(s.name, s.variables, s.rows, s.is_warm) for s in found[1].systems] == [
         ("shop", 2, 70, True),
@@ -79,7 +79,7 @@ def test_a_directory_tells_what_each_snapshot_holds_newest_first_and_stays_as_it
 @pytest.mark.parametrize(
     ("file", "content", "reason"),
     [
-        ("0.npz", b"x", "0.npz: the checksum differs"),
+        ("0.state", b"x", "0.state: the checksum differs"),
         ("1.json", None, "1.json: No such file or directory"),
         (MANIFEST, b"[1]", "MANIFEST.json: TypeError"),
     ],
@@ -106,7 +106,7 @@ def test_a_newer_one_is_shown_as_that_and_its_systems_are_not_read(tmp_path):
     change_manifest(tmp_path / PARTITION / "00000001", schema_version=9)
     (found,) = inspect_directory(tmp_path, Expected())
     assert (found.status, found.schema_version, found.position) == ("newer_version", 9, 60)
-    assert found.detail == "schema version 9; this version reads up to 2"
+    assert found.detail == "schema version 9; this version reads up to 3"
 
 
 def test_the_command_prints_tables_or_json_and_its_code_tells_of_damage(tmp_path, capsys):
@@ -192,7 +192,7 @@ def test_a_topics_damaged_and_newer_snapshots_are_shown_as_that(store, kafka):
     (newer,) = inspect_topic(kafka, "", Expected())
     assert (newer.status, newer.detail) == (
         "newer_version",
-        "schema version 9; this version reads up to 2",
+        "schema version 9; this version reads up to 3",
     )
     write("manifest", b"{")
     (damaged,) = inspect_topic(kafka, "", Expected())

@@ -103,7 +103,8 @@ class Reviser:
         self._agreement = graph_agreement(before.graph, self._learned.graph) if is_comparable else None
 
     def _forget_change(self) -> None:
-        """After an episode: what this change added or ended says nothing of the next one."""
+        """After an episode: what this change added or ended says nothing of the next one, nor do its quiet rows."""
+        self._known = None
         self._learned = replace(self._learned, graph=self._learned.graph.before_change(), parts=None)
         self._agreement = None
 

@@ -11,6 +11,7 @@ from numba import njit
 
 from detectors.block import BoolArray, FloatArray, IntArray, Rows, State
 
+FIRST_ROWS = 64  # there is room for
 _ROUNDING = 1e-13  # of a sum of squares: what is left of it when all that moved is taken away
 
 
@@ -21,15 +22,18 @@ class Correlation:
 
     Cost on one core of 2017 (Zen), p = 2,880: 3 ns a reading to follow; at a row in which somebody asks, 6 us a
     variable and 1.3 us for each pair asked for. (All pairs kept current: 1.4 us every row at D = 38, with missing
-    readings three times that, level with asking at one row in a hundred.) Memory and snapshot: 8 p bytes a variable.
+    readings three times that, level with asking at one row in a hundred.) Memory and snapshot: 8 p bytes a variable at
+    most, less while fewer than p rows were seen.
     """
 
     def __init__(self, variables: int, window_rows: int) -> None:
-        self._ring = np.full((variables, window_rows), np.nan)  # NaN = not there
+        self._window = window_rows
+        self._ring = np.empty((variables, 0))  # NaN = not there; it turns once it has all rows of the window
         self._rows = 0  # seen so far
 
     def follow(self, rows: Rows) -> None:
         """Take in rows."""
+        self._make_room(self._rows + len(rows))
         _follow(self._ring, self._rows, rows.values, rows.present, rows.renewed)
         self._rows += len(rows)
 
@@ -39,13 +43,20 @@ class Correlation:
         r: FloatArray = _correlate(self._ring[:, :used], asking)
         return r
 
+    def _make_room(self, rows: int) -> None:
+        """For so many rows since the first, of which the window has the last."""
+        variables, room = self._ring.shape
+        if room < min(rows, self._window):
+            ring = np.full((variables, min(self._window, max(rows, FIRST_ROWS, 2 * room))), np.nan)
+            ring[:, :room] = self._ring
+            self._ring = ring
+
     def state(self) -> State:
         used = min(self._rows, self._ring.shape[1])
         return {"ring": self._ring[:, :used].copy(), "rows": np.array(self._rows)}
 
     def load_state(self, state: State) -> None:
-        self._ring[:] = np.nan
-        self._ring[:, : state["ring"].shape[1]] = state["ring"]
+        self._ring = np.array(state["ring"])
         self._rows = int(state["rows"])
 
 

@@ -196,11 +196,8 @@ class Repad2:
         return {name: array.copy() for name, array in arrays.named().items()}
 
     def load_state(self, state: State) -> None:
+        self._carry = self._carry._replace(history=np.zeros_like(self._carry.history))  # takes memory as it is used
         for name, array in self._carry.named().items():
-            stored = state[name]
-            if name == "history":
-                array[:] = 0.0
-                array[:, : stored.shape[1]] = stored
-            else:
-                array[:] = stored
+            used = array[:, : state[name].shape[1]] if name == "history" else array
+            used[...] = state[name]
         train_again(self._training(), self._models, self._carry.numbers)

@@ -1,0 +1,35 @@
+"""A ring keeps the newest rows in order, and as little room as they need."""
+
+import numpy as np
+import pytest
+
+from detectors.causes.ring import FIRST_ROWS, SPARE, Ring
+
+
+@pytest.mark.parametrize("capacity", [1, 5, 63, 64, 65, 200])
+def test_it_has_the_last_rows_in_order_at_any_time(capacity: int) -> None:
+    ring, rows = Ring(capacity, 2), np.arange(1_400.0).reshape(700, 2)
+    for count, row in enumerate(rows, 1):
+        ring.append(row)
+        assert len(ring) == min(count, capacity)
+        np.testing.assert_array_equal(ring.rows(), rows[max(0, count - capacity) : count])
+
+
+@pytest.mark.parametrize("loaded", [0, 1, 64, 150, 200])
+def test_it_goes_on_from_rows_that_it_was_given(loaded: int) -> None:
+    ring, rows = Ring(200, 2), np.arange(1_400.0).reshape(700, 2)
+    ring.append(rows[0])
+    ring.load(rows[:loaded])
+    for row in rows[loaded:]:
+        ring.append(row)
+    np.testing.assert_array_equal(ring.rows(), rows[-200:])
+
+
+def test_its_room_grows_with_the_rows_and_stays_near_what_it_keeps() -> None:
+    ring, room = Ring(1_000, 3), []
+    for _ in range(5_000):
+        ring.append(np.zeros(3))
+        room.append(len(ring.rows().base))
+    assert room[0] == FIRST_ROWS
+    assert all(has <= 2 * max(count, FIRST_ROWS) for count, has in enumerate(room, 1))
+    assert max(room) == 1_000 + 1_000 // SPARE
