@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from detectors.block import FloatArray
-from stream.event_time import TimeStyle, Unit, from_number, from_text
+from stream.event_time import LIMIT_NS, NS_PER, TimeStyle, Unit, from_number, from_text
 from stream.table_message import table_of
 
 Ts: TypeAlias = int | float | str
@@ -104,7 +104,7 @@ class MessageReader:
         system = table.system or self.system_of(key)
         prefix = f"{table.entity}." if table.entity else ""
         names = tuple(prefix + name for name in table.names)
-        return Told(system, [self._time(ts) for ts in table.ts], names, rows, True) if system else None
+        return Told(system, self._times(table.ts), names, rows, True) if system else None
 
     def _message(self, key: bytes | None, value: bytes) -> Told:
         message = self._parse(value)
@@ -136,6 +136,12 @@ class MessageReader:
             return self._decoder.decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _reason(value, error) from None
+
+    def _times(self, many: Sequence[Ts]) -> list[int]:
+        ns_per = NS_PER[self._unit]
+        most = LIMIT_NS // ns_per
+        whole = [ts for ts in many if isinstance(ts, int) and -most <= ts <= most]
+        return [ts * ns_per for ts in whole] if len(whole) == len(many) else [self._time(ts) for ts in many]
 
     def _time(self, ts: Ts) -> int:
         try:
