@@ -84,6 +84,7 @@ class Decoder:
 def encode_row(system: str, ns: int, names: Sequence[str], row: FloatArray) -> bytes:
     """A wide message of one row (N,); NaN becomes null.
 
+    >>> import numpy as np
     >>> encode_row("shop", 0, ["cart.cpu"], np.array([0.5]))
     b'{"system":"shop","ts":"1970-01-01T00:00:00Z","values":{"cart.cpu":0.5}}'
     """

@@ -31,6 +31,8 @@ def from_number(number: float, unit: str) -> int:
     """
     if not abs(number) < LIMIT_NS:
         raise ValueError(f"a time must be a finite number, got {number}")
+    if isinstance(number, int):
+        return _within(number * NS_PER[unit], number)
     whole = math.floor(number)
     ns = whole * NS_PER[unit] + round((number - whole) * NS_PER[unit])
     return _within(ns, number)

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import msgspec
 import numpy as np
 
-from stream.event_time import TimeStyle, Unit, from_number, from_text
+from detectors.block import FloatArray
+from stream.event_time import LIMIT_NS, NS_PER, TimeStyle, Unit, from_number, from_text
+from stream.table_message import table_of
 
 Ts: TypeAlias = int | float | str
 
@@ -73,7 +75,7 @@ class Told(NamedTuple):
     system: str
     times: list[int]
     names: tuple[str, ...]
-    rows: list[list[float | None]]
+    rows: list[list[float | None]] | FloatArray
     is_complete: bool
 
 
@@ -92,12 +94,28 @@ class MessageReader:
 
     def read(self, key: bytes | None, value: bytes) -> Told:
         """Raises RejectedError."""
+        return self._table(key, value) or self._message(key, value)
+
+    def _table(self, key: bytes | None, value: bytes) -> Told | None:
+        found = table_of(value) if len(value) <= self._max_bytes else None
+        if found is None:
+            return None
+        table, rows = found
+        system = table.system or self.system_of(key)
+        prefix = f"{table.entity}." if table.entity else ""
+        names = tuple(prefix + name for name in table.names)
+        return Told(system, self._times(table.ts), names, rows, True) if system else None
+
+    def _message(self, key: bytes | None, value: bytes) -> Told:
         message = self._parse(value)
         system = message.system or self.system_of(key)
         if not system:
             raise RejectedError("no_system", "neither the message nor its key names a system")
         times = [self._time(ts) for ts in _times_of(message)]
-        return Told(system, times, *_cells(message))
+        names, rows, is_complete = _cells(message)
+        if len(rows) != len(times):  # it has values and rows
+            raise RejectedError("columns", f"{len(times)} ts need as many rows, got {len(rows)}")
+        return Told(system, times, names, rows, is_complete)
 
     def system_of(self, key: bytes | None) -> str | None:
         """The system of a message that names none."""
@@ -118,6 +136,12 @@ class MessageReader:
             return self._decoder.decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise _reason(value, error) from None
+
+    def _times(self, many: Sequence[Ts]) -> list[int]:
+        ns_per = NS_PER[self._unit]
+        most = LIMIT_NS // ns_per
+        whole = [ts for ts in many if isinstance(ts, int) and -most <= ts <= most]
+        return [ts * ns_per for ts in whole] if len(whole) == len(many) else [self._time(ts) for ts in many]
 
     def _time(self, ts: Ts) -> int:
         try:

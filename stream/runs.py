@@ -21,6 +21,7 @@ class _Told:
     places: list[int] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     values: list[list[float | None]] = field(default_factory=list)
+    blocks: list[FloatArray] = field(default_factory=list)  # in place of values, where they are arrays already
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +45,18 @@ class Runs:
         self._partition = partition
         self._offsets = np.array(messages.offsets, dtype=np.int64)
         self._arrived = _arrived(messages)
-        self._told: dict[tuple[str, tuple[str, ...], bool], _Told] = {}
+        self._told: dict[tuple[str, tuple[str, ...], bool, bool], _Told] = {}
         self._runs: list[tuple[str, _Run]] = []
 
     def add(self, place: int, told: Told) -> None:
         """The message in this place was read by itself."""
-        run = self._told.setdefault((told.system, told.names, told.is_complete), _Told())
+        is_block = isinstance(told.rows, np.ndarray)
+        run = self._told.setdefault((told.system, told.names, told.is_complete, is_block), _Told())
         run.times += told.times
-        run.values += told.rows
+        if isinstance(told.rows, np.ndarray):
+            run.blocks.append(told.rows)
+        else:
+            run.values += told.rows
         run.places += [place] * len(told.times)
 
     def add_rows(
@@ -69,8 +74,9 @@ class Runs:
 
     def _as_arrays(self) -> Iterator[tuple[str, _Run]]:
         """None becomes NaN."""
-        for (system, names, complete), told in self._told.items():
-            values = np.array(told.values, dtype=np.float64).reshape(len(told.times), len(names))
+        for (system, names, complete, is_block), told in self._told.items():
+            values = np.concatenate(told.blocks) if is_block else np.array(told.values, dtype=np.float64)
+            values = values.reshape(len(told.times), len(names))
             yield system, _Run(names, complete, np.array(told.places), np.array(told.times, dtype=np.int64), values)
 
     def _readings(self, system: str, run: _Run) -> Readings:

@@ -46,6 +46,12 @@ def test_a_table_with_one_bad_cell_is_kept_whole_as_a_reject():
     assert (readings, reject.reason, reject.value) == ([], "not_a_number", table)
 
 
+def test_a_message_with_values_and_rows_is_a_reject():
+    message = b'{"values": {"a": 1}, "names": ["a"], "ts": [1, 2], "rows": [[1], [2]]}'
+    readings, (reject,) = decode(message)
+    assert (readings, reject.reason, reject.value) == ([], "columns", message)
+
+
 def test_null_is_a_missing_value():
     ((row,), rejects) = decode(b'{"ts": 1, "values": {"a": null, "b": 2}}')
     assert not rejects

@@ -13,7 +13,9 @@ from stream.decode import MANY, Decoder, Raw
 from stream.event_time import from_text
 from stream.form import form_of
 from stream.forms import MOST, PAUSE
+from stream.message import RejectedError
 from stream.sources.protocol import Readings, Reject
+from stream.table_message import table_of
 
 
 def text_of(written: str) -> np.ndarray:
@@ -237,3 +239,60 @@ def test_keys_that_are_made_up_do_not_fill_the_memory():
     for first in range(0, MOST + 500, 500):
         decoder.decode("p", [Raw(n, b"%d" % n, told("a", n, 1.0)) for n in range(first, first + 500)])
     assert 0 < len(decoder._forms._of) <= MOST
+
+
+def table(**changes: object) -> bytes:
+    plain = {"system": "shop", "entity": "cart", "names": ["a", "b"], "ts": [1, 2.5], "rows": [[0.1, None], [-7, 1e-3]]}
+    return json.dumps({**plain, **changes}).encode()
+
+
+def by_the_slow_way(value: bytes) -> tuple:
+    reader = Decoder()._reader
+    try:
+        said = reader._message(b"key", value)
+        return (*said[:3], np.array(said.rows, dtype=np.float64).tobytes(), said.is_complete)
+    except RejectedError as error:
+        return error.reason, error.detail
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"system": None, "entity": None},
+        {"ts": ["2022-08-22T03:51:00Z", 7]},
+        {"rows": [[1.25, 2], [3, "x"]]},
+        {"rows": [[1.25, 2], [3]]},
+        {"rows": [[1.25, 2], [3, 4, 5]]},
+        {"rows": [[1.25, 2]]},
+        {"rows": [[1, 2], [3, 4], [5, 6]]},
+        {"rows": [[1.25, [2]], [3, 4]]},
+        {"rows": [[-0.0, 10**25], [2**53 + 1, 0.1234567890123456789012]]},
+        {"rows": [[1.25, float("nan")], [3, 4]]},
+        {"rows": []},
+        {"rows": {"a": 1}},
+        {"names": ["a", "a"]},
+        {"names": []},
+        {"ts": 1},
+        {"ts": [1, "x"]},
+        {"values": {"a": 5}},
+        {"values": None},
+        {"name": "a", "value": 5},
+    ],
+)
+def test_a_table_says_the_same_by_the_kernel_and_without_it(changes):
+    value = table(**changes)
+    ((_, *slow), readings_and_rejects) = [None, *by_the_slow_way(value)], Decoder().decode("p", [Raw(0, b"key", value)])
+    readings, rejects = readings_and_rejects
+    if rejects:
+        assert (rejects[0].reason, rejects[0].detail) == tuple(slow)
+    else:
+        (one,) = readings
+        assert (one.system, one.times.tolist(), one.names, one.values.tobytes(), one.complete) == tuple(slow)
+
+
+def test_plain_tables_are_read_by_the_kernel_blanks_or_none():
+    for value in (table(), table().replace(b" ", b""), table().replace(b", ", b" ,\n\t")):
+        found = table_of(value)
+        assert found is not None
+        np.testing.assert_array_equal(found[1], [[0.1, np.nan], [-7.0, 1e-3]])

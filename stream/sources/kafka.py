@@ -14,9 +14,8 @@ import logging
 import re
 import socket
 import time
-from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -33,11 +32,11 @@ from kafka.errors import (
     UnsupportedCodecError,
 )
 
-from stream.decode import Decoder, Messages
+from stream.decode import Decoder
 from stream.errors import DependencyError, FencedError, InputError
-from stream.event_time import NS_PER
 from stream.kafka_client import connect, milliseconds, warn_if_open
 from stream.settings import KafkaSettings, Settings
+from stream.sources.kafka_messages import Originals, columns_of
 from stream.sources.protocol import Batch, Readings, Reject
 
 log = logging.getLogger(__name__)
@@ -45,7 +44,6 @@ log = logging.getLogger(__name__)
 ASK_MS = 5_000  # for what the cluster answers at once, or not at all
 LAG_EVERY_S = 1.0
 CLOSE_MS = 5_000
-BROKERS_TIME = 1  # timestamp type of a topic with message.timestamp.type=LogAppendTime
 
 
 def build(settings: Settings) -> "KafkaSource":
@@ -93,13 +91,13 @@ class KafkaSource:
             name = name_of(partition)
             if name not in self._started:  # start() seeks, so they come again
                 continue
-            good, bad = self._decoder.decode_columns(name, _columns(messages))
+            good, bad = self._decoder.decode_columns(name, columns_of(messages))
             delivered[name] = messages
             readings += good
             rejects += bad
             positions[name] = messages[-1].offset + 1
         self._positions |= positions
-        return Batch(readings, rejects, positions, assigned, revoked, originals=_Originals(delivered))
+        return Batch(readings, rejects, positions, assigned, revoked, originals=Originals(delivered))
 
     def on_revoke(self, action: Callable[[Sequence[str]], None]) -> None:
         """The client's IO thread calls it while :meth:`read` waits, and the group waits for it; heartbeats do, too."""
@@ -299,46 +297,6 @@ class KafkaSource:
             f"another process joined group {group} with instance id {self._instance}; "
             "each process needs its own (kafka.consumer.instance_id)"
         )
-
-
-def _columns(messages: Sequence[Any]) -> Messages:
-    """With when they arrived, if the topic has the broker stamp them: a producer's stamp tells nothing of its clock."""
-    offsets = [message.offset for message in messages]
-    keys = [message.key for message in messages]
-    values = [message.value or b"" for message in messages]
-    stamped = {message.timestamp_type for message in messages}
-    if BROKERS_TIME not in stamped:
-        return Messages(offsets, keys, values)
-    arrived = [message.timestamp * NS_PER["ms"] for message in messages]
-    if len(stamped) == 1:
-        return Messages(offsets, keys, values, arrived)
-    is_brokers = [message.timestamp_type == BROKERS_TIME for message in messages]
-    known = [at if is_so else None for at, is_so in zip(arrived, is_brokers, strict=True)]
-    return Messages(offsets, keys, values, known)
-
-
-class _Originals(Mapping[tuple[str, int], tuple[bytes | None, bytes]]):
-    """Key and value of what was delivered, found when they are asked for, which is seldom.
-
-    A partition's messages come in the order of their offsets.
-    """
-
-    def __init__(self, delivered: Mapping[str, Sequence[Any]]) -> None:
-        self._delivered = delivered
-
-    def __getitem__(self, place: tuple[str, int]) -> tuple[bytes | None, bytes]:
-        partition, offset = place
-        messages = self._delivered[partition]
-        at = bisect_left(messages, offset, key=lambda message: message.offset)
-        if at == len(messages) or messages[at].offset != offset:
-            raise KeyError(place)
-        return messages[at].key, messages[at].value or b""
-
-    def __iter__(self) -> Iterator[tuple[str, int]]:
-        return ((name, message.offset) for name, messages in self._delivered.items() for message in messages)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._delivered.values()))
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
