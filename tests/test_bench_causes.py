@@ -1,9 +1,12 @@
 """The benches of causes: what they count is what they say, at tiny sizes; nothing here looks at how long it took."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from bench import first_ranking
 from bench.accuracy import Case, by_kind, is_shown
+from bench.demo_faults import Judged, cells
 from bench.trigger_rate import FIRST_ROW, NOISES, Realised, line, realise
 
 
@@ -60,3 +63,27 @@ def test_accuracy_by_kind_has_a_line_for_each_of_several_kinds() -> None:
     assert cpu.split() == ["cpu", "2", "1.00", "0.50", "0.50", "0.50", "0.50"]
     assert network.split() == ["network", "1", "0.00", "0.00", "1.00", "1.00", "1.00"]
     assert by_kind(["cpu"] * 3, [True] * 3, ranks) == []
+
+
+def incident(opened_at: float, severity: str, *named: str) -> dict[str, Any]:
+    causes = [{"entity": name} for name in named]
+    return {"opened_at": opened_at, "severity": severity, "causes": causes, "answer": named[0], "confidence": 0.5}
+
+
+def test_a_recordings_line_says_place_severity_delay_and_what_came_before() -> None:
+    truth = {"kind": "delay", "fault": "lock", "root_entities": ["store"], "inject_time": 100}
+    told = {"causes": [{"entity": "a"}, {"entity": "a"}, {"entity": "store"}], "baseline_causes": [{"entity": "b"}]}
+    before = [incident(10, "info", "a"), incident(20, "warning", "a")]
+    found = incident(103, "warning", "store", "a")
+    line = cells(Judged(truth, told, found, before))
+    assert line == ["delay", "lock", "store", "2", "not listed", "warning", "3", "1 (0.50)", "2, 1"]
+    assert cells(Judged(truth, told, incident(90, "warning", "a"), []))[6:8] == ["open", "not listed (0.50)"]
+    assert cells(Judged(truth, told, None, []))[5:] == ["no", "-", "-", "0, 0"]
+
+
+def test_a_recording_with_nobody_to_blame_says_who_is_named() -> None:
+    truth = {"kind": "outside", "fault": "crowd", "root_entities": [], "inject_time": 100}
+    told = {"causes": [{"entity": "a"}], "baseline_causes": [{"entity": "b"}]}
+    line = cells(Judged(truth, told, incident(100, "info", "unknown"), []))
+    assert line[2:8] == ["-", "a", "b", "info", "0", "unknown (0.50)"]
+    assert cells(Judged({**truth, "inject_time": None}, None, None, []))[3:8] == ["-", "-", "-", "-", "-"]

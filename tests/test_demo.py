@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,20 @@ import scrape
 from scrape import Sample, Scraper
 from shop import payments
 from shop.clients import Demand
-from shop.faults import DEFAULT_AMOUNTS
+from shop.faults import DEFAULT_AMOUNTS, Faults
 from shop.gateway import token
+from shop.outside import outside_fault
 from shop.peers import Peer, PeerError
 from shop.system import CALLS, SERVICES, Shop, process, running_shop
+
+from detectors.block import Block
+from detectors.causes.explain import explain
+from detectors.causes.graph import CausalGraph
+from detectors.causes.ranking import entities
+from detectors.causes.settings import CausesSettings
+from detectors.findings import Explanation
+from detectors.monitor import Monitor
+from detectors.settings import MonitorSettings
 
 DEMO = Path(record.__file__).resolve().parent
 CARD = "4539578763621486"
@@ -68,6 +78,15 @@ def order_many(shop: Shop, count: int) -> None:
             ask(shop, "/order")
         except PeerError:
             continue
+
+
+def comes(true: Callable[[], bool]) -> bool:
+    """Whether it becomes true while anybody would wait for it."""
+    for _ in range(400):
+        if true():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def sample(shop: Shop, service: str) -> Sample:
@@ -150,6 +169,61 @@ def test_lock_fault_makes_writers_wait(broken: Shop) -> None:
     assert rises(broken, "shop_lock_wait_seconds_total", 20)["store"] > 0.05
 
 
+@break_with("pricing", "pool", 0.2)
+def test_pool_fault_makes_requests_wait_for_a_worker(broken: Shop) -> None:
+    began = time.monotonic()
+    order_many(broken, 17)
+    assert time.monotonic() - began >= 2 * 0.2  # eight workers, each kept twice before the 17th has one
+    assert ask(broken, "/quote")["available"]
+
+
+@break_with("orders", "shed", 1.0)
+def test_shed_fault_answers_at_once_and_sends_nothing_on(broken: Shop) -> None:
+    answered = rises(broken, "shop_request_duration_seconds_count", 5)
+    assert answered == {"gateway": 5, "orders": 5, "inventory": 0, "pricing": 0, "payments": 0, "store": 0}
+
+
+@break_with("payments", "work", 0.02)
+def test_work_fault_costs_cpu_with_each_request(broken: Shop) -> None:
+    used = rises(broken, "shop_cpu_seconds_total", 10)
+    assert used["payments"] >= 10 * 0.02 > used["inventory"]
+
+
+def test_jitter_fault_lets_a_tenth_of_the_requests_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("shop.faults.time.sleep", waits.append)
+    faults = Faults()
+    faults.begin("jitter", 0.1)
+    for _ in range(2000):
+        faults.on_request()
+    assert len(waits) == pytest.approx(200, rel=0.25)
+    assert np.mean(waits) == pytest.approx(0.1, rel=0.3) and max(waits) > 4 * np.mean(waits)
+
+
+def test_a_crowd_comes_from_outside_and_goes(shop: Shop) -> None:
+    before = sample(shop, "gateway").counts[-1]
+    with outside_fault(shop, "crowd", 50.0, seed=1):
+        assert comes(lambda: sample(shop, "gateway").counts[-1] > before + 3)
+    came = sample(shop, "gateway").counts[-1]
+    assert sample(shop, "gateway").counts[-1] == came
+
+
+def test_a_neighbour_takes_cpu_until_it_is_ended() -> None:
+    def cpu_ticks(process_id: int) -> int:
+        return int(Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[11])
+
+    with process("neighbour") as neighbour:
+        assert comes(lambda: cpu_ticks(neighbour.pid) >= 50)  # half a second, far more than it takes to start
+    assert neighbour.poll() == 0
+
+
+def test_neighbours_come_as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("shop.outside.process", lambda module: nullcontext(started.append(module)))
+    with outside_fault(Shop({}, {}), "neighbours", 2.0, seed=0):
+        assert started == ["neighbour", "neighbour"]
+
+
 def test_cpu_returns_to_normal_when_the_fault_ends(shop: Shop) -> None:
     shop.begin_fault("inventory", "cpu", 1.0)
     shop.end_fault("inventory")
@@ -202,7 +276,15 @@ def test_a_recorder_that_is_killed_leaves_no_service() -> None:
     assert not left
 
 
-@pytest.mark.parametrize("arguments", [["--fault", "lock", "--service", "orders"], ["--at", "1300"], ["--at", "0"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--fault", "lock", "--service", "orders"],
+        ["--fault", "shed", "--service", "store"],
+        ["--at", "1300"],
+        ["--at", "0"],
+    ],
+)
 def test_options_that_do_not_fit_end_with_status_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         record.options(arguments)
@@ -210,7 +292,7 @@ def test_options_that_do_not_fit_end_with_status_2(arguments: list[str], capsys:
 
 
 def test_every_kind_of_fault_has_a_default_amount_and_a_symptom() -> None:
-    assert set(DEFAULT_AMOUNTS) == set(record.SYMPTOMS)
+    assert set(record.AMOUNTS) == set(record.KIND_OF) == {*record.SYMPTOMS, record.NO_FAULT}
     metrics = {name.partition(".")[2] for name in scrape.columns()}
     assert set(record.SYMPTOMS.values()) <= metrics
     assert record.options([]).amount == DEFAULT_AMOUNTS["cpu"]
@@ -241,6 +323,7 @@ def test_graph_says_who_calls_whom() -> None:
     assert edges == {(called, caller) for caller, peers in CALLS.items() for called in peers}
 
 
+NAMED_FIRST = ("cpu", "latency", "lock", "leak", "pool", "jitter")
 RECORDINGS = sorted(path.relative_to(DEMO).as_posix() for path in DEMO.rglob("*.csv.gz"))
 
 
@@ -258,10 +341,59 @@ def test_a_committed_recording_is_small_whole_and_shows_its_fault(name: str) -> 
     assert (DEMO / name).stat().st_size <= 300_000
     assert header == ["time", *scrape.columns()] and len(values) == truth["rows"]
     assert np.all(np.diff(values[:, 0]) >= 1) and np.isnan(values).mean() < 0.001
-    symptom = values[:, header.index(truth["root_metrics"][0])]
-    before = symptom[values[:, 0] < truth["inject_time"]]
+    if truth["fault"] == record.NO_FAULT:
+        return
+    seen_in = truth["root_metrics"] or [f"gateway.{record.SYMPTOMS[truth['fault']]}"]
+    symptom = values[:, header.index(seen_in[0])]
+    quiet = values[:, 0] < truth["inject_time"]
+    for first, last in truth.get("also_outside", []):
+        quiet &= (values[:, 0] < first) | (values[:, 0] > last)
+    before = symptom[quiet]
     during = symptom[(values[:, 0] >= truth["inject_time"] + 10) & (values[:, 0] <= truth["end_time"])]
-    assert np.nanmedian(during) > np.nanquantile(before, 0.99)
+    if truth["kind"] == "drop":
+        assert np.nanmedian(during) < np.nanquantile(before, 0.01)
+    else:
+        assert np.nanmedian(during) > np.nanquantile(before, 0.99)
+
+
+def told(name: str) -> Explanation:
+    """What is said of a recording whose fault's time is told, with the graph of the shop."""
+    header, values, truth = load(name)
+    times = np.round(values[:, 0] * 1e9).astype(np.int64)
+    pairs = [(called, caller) for caller, peers in CALLS.items() for called in peers]
+    graph = CausalGraph.from_pairs(pairs, header[1:])
+    at, readings = int(truth["inject_time"] * 1e9), np.ascontiguousarray(values[:, 1:])
+    return explain(times, readings, header[1:], at, settings=CausesSettings(), graph=graph)
+
+
+@pytest.mark.parametrize(("fault", "within"), [*dict.fromkeys(NAMED_FIRST, 1).items(), ("errors", 3), ("work", 3)])
+def test_told_when_it_began_the_broken_service_is_named(fault: str, within: int) -> None:
+    name = next(name for name in RECORDINGS if load(name)[2]["fault"] == fault)
+    named = entities(told(name).ranking.causes)
+    assert load(name)[2]["root_entities"][0] in named[:within]
+
+
+def test_every_kind_of_fault_is_recorded_and_so_is_none() -> None:
+    recorded = {truth["fault"]: truth["kind"] for _, _, truth in map(load, RECORDINGS)}
+    assert recorded == record.KIND_OF
+
+
+def opened(name: str) -> list[float]:
+    """When the episodes of a recording began, with nothing told, in seconds since 1970."""
+    header, values, _ = load(name)
+    times = np.round(values[:, 0] * 1e9).astype(np.int64)
+    found = Monitor(header[1:], MonitorSettings()).step(Block(times, np.ascontiguousarray(values[:, 1:])))
+    return sorted({one.opened / 1e9 for one in found.rankings})
+
+
+@pytest.mark.parametrize("name", ["more/crowd.csv.gz", "more/lock.csv.gz"])
+def test_a_crowd_at_the_gate_and_a_lock_are_noticed_with_nothing_told(name: str) -> None:
+    begin = load(name)[2]["inject_time"]
+    assert any(begin <= time <= begin + 20 for time in opened(name))
+
+
+def test_thirteen_minutes_without_a_fault_have_few_episodes() -> None:
+    assert len(opened("more/quiet.csv.gz")) <= 8  # one in 300 rows is what the trigger promises, and some as it learns
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ NO_FAULT = "none"
 AMOUNTS = DEFAULT_AMOUNTS | OUTSIDE_AMOUNTS | {NO_FAULT: 0.0}
 
 # What the fault is an example of.
-KINDS = {
+KIND_OF = {
     "cpu": "saturation",
     "latency": "delay",
     "lock": "delay",
@@ -67,7 +67,7 @@ FOR_SOME = {"lock": ("store",), "shed": ("gateway", "orders")}  # services that 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=20.0, help="length of the recording (20)")
-    parser.add_argument("--fault", choices=tuple(KINDS), default="cpu", help="see shop/faults.py (cpu)")
+    parser.add_argument("--fault", choices=tuple(KIND_OF), default="cpu", help="see shop/faults.py (cpu)")
     parser.add_argument("--service", choices=SERVICES, default="inventory", help="where the fault is (inventory)")
     parser.add_argument("--amount", type=float, help="how much of the fault; see shop/faults.py and shop/outside.py")
     parser.add_argument("--at", type=int, default=900, help="seconds from the start to the fault (900)")
@@ -154,7 +154,7 @@ def truth(chosen: argparse.Namespace, happened: dict[str, Any]) -> dict[str, Any
     inside = chosen.fault in DEFAULT_AMOUNTS
     return {
         "fault": chosen.fault,
-        "kind": KINDS[chosen.fault],
+        "kind": KIND_OF[chosen.fault],
         "root_entities": [chosen.service] if inside else [],
         "root_metrics": [f"{chosen.service}.{SYMPTOMS[chosen.fault]}"] if inside else [],
         **happened,
