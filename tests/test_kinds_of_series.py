@@ -63,9 +63,17 @@ def test_binary_that_flaps_is_no_storm(share: float, most: float) -> None:
     assert false_per_1000(column) < most
 
 
-@pytest.mark.parametrize("share", [0.001, 0.01])
-def test_binary_that_changes_for_long_is_told_at_the_change_at_most(share: float) -> None:
-    assert false_per_1000(np.cumsum(rng().random(ROWS) < share) % 2.0) < 4.0
+@pytest.mark.parametrize("first", [269, 320, 1_000])
+def test_binary_that_steps_for_good_is_told_at_the_step_and_for_fifty_rows_at_most(first: int) -> None:
+    """A system that has not been there for long does not know that it never changes."""
+    told = watch((np.arange(ROWS) >= first).astype(float)).verdicts
+    assert told[first]
+    assert told[first : first + 100].sum() < 50
+    assert 1_000 * told[first + 100 :].mean() < 3.0
+
+
+def test_binary_that_changes_for_long_is_told_at_the_change_at_most() -> None:
+    assert false_per_1000(np.cumsum(rng().random(ROWS) < 0.01) % 2.0) < 4.0
 
 
 def count_up(steps: FloatArray) -> FloatArray:
