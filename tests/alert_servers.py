@@ -9,19 +9,18 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
 from broker import free_ports
 from keeper import Keeper
+from loopback import LoopbackServer
 
 INSTALL = "apt-get install --no-install-recommends prometheus prometheus-alertmanager"
 EXCUSE = "TOCSIN_TEST_WITHOUT_PROMETHEUS"  # set by .ci/run where it could not install them
@@ -173,7 +172,7 @@ class Prometheus(Server):
 @dataclass(frozen=True)
 class Received:
     path: str
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
 
     @property
@@ -182,53 +181,19 @@ class Received:
 
 
 @dataclass
-class Receiver:
-    """A real HTTP server that takes what is posted to it. status: what it answers from now on, in order, then 200."""
+class Receiver(LoopbackServer):
+    """Takes what is posted to it. statuses: what it answers from now on, in order, then 200."""
 
     statuses: list[int] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     port: int = 0
 
-    def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), self._handler())
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+        status = self.statuses.pop(0) if self.statuses else 200
+        if status == 200 and method == "POST":
+            self.received.append(Received(path, headers, body))
+        return status, b""
 
     def documents(self, path: str) -> list[Any]:
         """What arrived there, in order."""
         return [received.document for received in list(self.received) if received.path == path]
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = receiver.statuses.pop(0) if receiver.statuses else 200
-                if status == 200:
-                    receiver.received.append(Received(self.path, dict(self.headers.items()), body))
-                self._answer(status)
-
-            def do_GET(self) -> None:
-                self._answer(receiver.statuses.pop(0) if receiver.statuses else 200)
-
-            def _answer(self, status: int) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None: ...
-
-        return Handler

@@ -13,8 +13,9 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, InArrays, Rows, State
+from detectors.block import BoolArray, FloatArray, Rows, State
 from detectors.online.protocol import Scores
+from detectors.online.rewinding import Rewinding
 from detectors.online.rls import START, new_covariance, update
 from detectors.online.scale import CLIP, fit_scale, learn_scale, new_scale, standardise
 
@@ -41,7 +42,7 @@ class AutoregressionSettings:
             raise ValueError(f"smoothing must be above 0 and at most 1, got {self.smoothing}")
 
 
-class Autoregression(InArrays):
+class Autoregression(Rewinding):
     """RLS AR(3) a variable. variables = |residual| over its usual size, at most 20; expected = the prediction.
 
     member: the mean over the variables of the size of the signed average; fresh: the same of the residuals themselves.
@@ -52,6 +53,7 @@ class Autoregression(InArrays):
     members: ClassVar[tuple[str, ...]] = ("drift",)
     per_variable: ClassVar[bool] = True
     calibrated: ClassVar[bool] = False
+    carried: ClassVar[tuple[str, ...]] = ("carry",)
 
     def __init__(self, variables: int, settings: AutoregressionSettings | None = None, *, seed: int = 0) -> None:
         self._settings = settings or AutoregressionSettings()
@@ -77,12 +79,6 @@ class Autoregression(InArrays):
         flags = (rows.present, rows.restart, rows.renewed)
         model = (self._fit, self._theta, self._sizes, self._cov, self._scale)
         _learn(rows.values, flags, weights, self._learned, model, 1.0 / self._settings.memory_rows, self._work)
-
-    def carry(self) -> State:
-        return {"carry": self._carry.copy()}
-
-    def load_carry(self, carry: State) -> None:
-        self._carry[:] = carry["carry"]
 
     def _arrays(self) -> State:
         return {

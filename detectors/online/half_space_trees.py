@@ -17,7 +17,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, InArrays, IntArray, Rows, State
+from detectors.block import BoolArray, FloatArray, IntArray, Rows, State
 from detectors.online.half_space_trees_kernel import (
     FIRST,
     MassArray,
@@ -31,6 +31,7 @@ from detectors.online.half_space_trees_kernel import (
     planted,
 )
 from detectors.online.protocol import Scores
+from detectors.online.rewinding import Rewinding
 
 Forest: TypeAlias = tuple[Splits, MassArray]
 _MOST_ROWS = 65_535  # a mass must fit the 16 bits it is stored in
@@ -59,7 +60,7 @@ class HalfSpaceTreesSettings:
             raise ValueError(f"range_rows must be at least 1, got {self.range_rows}")
 
 
-class HalfSpaceTrees(InArrays):
+class HalfSpaceTrees(Rewinding):
     """One row-wise member, mass: -log2 of the share of the largest possible mass; 0 in the first window.
 
     A row is learned whole or not at all: its weight goes to an account, and each whole row there pays for one.
@@ -94,12 +95,6 @@ class HalfSpaceTrees(InArrays):
         forest, counts = (self._splits, self._masses), (self._window, self._account)
         flags = (rows.present, rows.renewed)
         _learn(rows.values, flags, weights, self._range, self._shape, forest, counts, options)
-
-    def carry(self) -> State:
-        return {}
-
-    def load_carry(self, carry: State) -> None:
-        del carry  # there is none
 
     def load_state(self, state: State) -> None:
         if len(state["masses"]) != len(self._masses):

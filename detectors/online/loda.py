@@ -14,8 +14,9 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, InArrays, IntArray, Rows, State
+from detectors.block import BoolArray, FloatArray, IntArray, Rows, State
 from detectors.online.protocol import Scores
+from detectors.online.rewinding import Rewinding
 from detectors.online.scale import CLIP, SETTLED, fit_scale, learn_scale, new_scale, standardise
 from detectors.online.smoothing import advance
 
@@ -51,7 +52,7 @@ class LodaSettings:
             raise ValueError(f"memory_rows must be at least 100, got {self.memory_rows}")
 
 
-class Loda(InArrays):
+class Loda(Rewinding):
     """P histograms. member: rarity, mean of -log of the share of the smoothed row's bins; fresh: the same of the row.
 
     Cost: P logarithms and 2 P sqrt(D) flops a row, some 20 us at P = 100 and D = 38, to score and again to learn; with
@@ -62,6 +63,7 @@ class Loda(InArrays):
     members: ClassVar[tuple[str, ...]] = ("rarity",)
     per_variable: ClassVar[bool] = False
     calibrated: ClassVar[bool] = False
+    carried: ClassVar[tuple[str, ...]] = ("average",)
 
     def __init__(self, variables: int, settings: LodaSettings | None = None, *, seed: int = 0) -> None:
         self._settings = s = settings or LodaSettings()
@@ -87,12 +89,6 @@ class Loda(InArrays):
 
     def _model(self) -> Model:
         return self._scale, self._scales, self._fit, self._fits, self._bins, self._sums
-
-    def carry(self) -> State:
-        return {"average": self._average.copy()}
-
-    def load_carry(self, carry: State) -> None:
-        self._average[:] = carry["average"]
 
     def _arrays(self) -> State:
         return {

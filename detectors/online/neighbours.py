@@ -13,11 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from detectors.block import FloatArray, InArrays, Rows, State, nested, part
+from detectors.block import FloatArray, Rows, State, nested, part
 from detectors.online.memory import Memory
 from detectors.online.neighbours_kernel import VIEWS, new_tables, write_entries
 from detectors.online.neighbours_learning import STORED, learn_rows, score_rows
 from detectors.online.protocol import Scores
+from detectors.online.rewinding import Rewinding
 from detectors.online.scale import new_scale
 
 
@@ -47,7 +48,7 @@ class NeighboursSettings:
             raise ValueError(f"slow and fast must hold 0 < slow <= fast <= 1, got {self.slow} and {self.fast}")
 
 
-class Neighbours(InArrays):
+class Neighbours(Rewinding):
     """kNN over a standardised memory. members: fast, slow, step; fresh: the same of the row itself.
 
     variables = distance of the variable's fast average from the mean of the row's neighbours, in standard deviations.
@@ -58,6 +59,7 @@ class Neighbours(InArrays):
     members: ClassVar[tuple[str, ...]] = ("fast", "slow", "step")
     per_variable: ClassVar[bool] = True
     calibrated: ClassVar[bool] = False
+    carried: ClassVar[tuple[str, ...]] = ("averages",)
 
     def __init__(self, variables: int, settings: NeighboursSettings | None = None, *, seed: int = 0) -> None:
         self._settings = s = settings or NeighboursSettings()
@@ -90,12 +92,6 @@ class Neighbours(InArrays):
         model = (self._learned, self._origin, self._scale, self._sizes, self._fit, self._tables, self._ring, self._held)
         steps = (rows.first, s.refit_rows, s.release_rows, float(s.horizon_rows), self._jitter)
         learn_rows(rows.values, flags, weights, memory, model, self._rates, steps)
-
-    def carry(self) -> State:
-        return {"averages": self._averages.copy()}
-
-    def load_carry(self, carry: State) -> None:
-        self._averages[:] = carry["averages"]
 
     def state(self) -> State:
         held = min(int(self._held[0]), len(self._ring))

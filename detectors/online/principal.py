@@ -16,8 +16,9 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, InArrays, Rows, State
+from detectors.block import BoolArray, FloatArray, Rows, State
 from detectors.online.protocol import Scores
+from detectors.online.rewinding import Rewinding
 from detectors.online.scale import CLIP, SETTLED, fit_scale, learn_scale, new_scale, standardise
 from detectors.online.smoothing import advance
 
@@ -47,7 +48,7 @@ class PrincipalSettings:
             raise ValueError(f"memory_rows must be at least 10, got {self.memory_rows}")
 
 
-class Principal(InArrays):
+class Principal(Rewinding):
     """Streaming PCA. member: residual, the norm of the smoothed row's residual; fresh: the same of the row itself.
 
     variables = residual of the row itself in standard deviations, at most 1000; expected = the reconstruction.
@@ -58,6 +59,7 @@ class Principal(InArrays):
     members: ClassVar[tuple[str, ...]] = ("residual",)
     per_variable: ClassVar[bool] = True
     calibrated: ClassVar[bool] = False
+    carried: ClassVar[tuple[str, ...]] = ("average",)
 
     def __init__(self, variables: int, settings: PrincipalSettings | None = None, *, seed: int = 0) -> None:
         del seed  # nothing is drawn
@@ -83,12 +85,6 @@ class Principal(InArrays):
         model = (self._scale, self._fit, self._components)
         options = (self._settings.smoothing, 1.0 / self._settings.memory_rows)
         _learn(rows.values, flags, weights, self._learned, self._seen, model, options)
-
-    def carry(self) -> State:
-        return {"average": self._average.copy()}
-
-    def load_carry(self, carry: State) -> None:
-        self._average[:] = carry["average"]
 
     def _arrays(self) -> State:
         return {

@@ -22,8 +22,9 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 
-from detectors.block import BoolArray, FloatArray, InArrays, Rows, State
+from detectors.block import BoolArray, FloatArray, Rows, State
 from detectors.online.protocol import Scores
+from detectors.online.rewinding import Rewinding
 from detectors.online.scale import SETTLED, fit_scale, learn_scale, new_scale, standardise
 
 TAIL = 0.01  # share of a variable's rows over its line
@@ -53,7 +54,7 @@ class SparseSettings:
             raise ValueError(f"memory_rows must be at least 100, got {self.memory_rows}")
 
 
-class Sparse(InArrays):
+class Sparse(Rewinding):
     """One row-wise member, few: the square of the r-th largest u, at most 400; fresh: the same of the rows themselves.
 
     Cost: some 15 ns a reading to score, 55 to learn.
@@ -63,6 +64,7 @@ class Sparse(InArrays):
     members: ClassVar[tuple[str, ...]] = ("few",)
     per_variable: ClassVar[bool] = False
     calibrated: ClassVar[bool] = False
+    carried: ClassVar[tuple[str, ...]] = ("average",)
 
     def __init__(self, variables: int, settings: SparseSettings | None = None, *, seed: int = 0) -> None:
         del seed  # nothing is drawn
@@ -86,12 +88,6 @@ class Sparse(InArrays):
         model = (self._scale, self._fit, self._tails, self._lines)
         options = (self._settings.smoothing, float(self._settings.memory_rows))
         _learn(rows.values, flags, weights, self._learned, model, options)
-
-    def carry(self) -> State:
-        return {"average": self._average.copy()}
-
-    def load_carry(self, carry: State) -> None:
-        self._average[:] = carry["average"]
 
     def _arrays(self) -> State:
         return {
