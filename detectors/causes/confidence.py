@@ -87,9 +87,10 @@ def judge_confidence(
     objections = _objections(leads, _strongest(evidence.joint, entities), first, noise_level(evidence.after))
     value = _value(leads.least, float(weights[first]), objected=bool(objections))
     doubts = [*objections, *([f"without the graph {names[alone]} would lead"] if alone != first else [])]
-    if value < unknown_below:
-        doubts.insert(0, f"unknown: confidence {value:.2f} is below {unknown_below:g}")
-    return Confidence(value, UNKNOWN if value < unknown_below else names[first], "; ".join(doubts))
+    if value >= unknown_below:
+        return Confidence(value, names[first], "; ".join(doubts))
+    why = doubts if objections else [f"confidence {value:.2f} is below {unknown_below:g}", *doubts]
+    return Confidence(value, UNKNOWN, f"unknown: {'; '.join(why)}")
 
 
 def noise_level(after: FloatArray) -> float:
@@ -116,9 +117,9 @@ def _objections(leads: Leads, joint: FloatArray, first: int, noise: float) -> li
     """What speaks against the first entity. joint: (E,) how far each entity strays by itself and given the rest."""
     objections = []
     if leads.steady < 0.0:
-        objections.append("a half of the quiet rows alone would name another entity")
+        objections.append("half of the quiet rows alone would name another entity")
     if leads.given_rest < 0.0:
-        objections.append("given all others, another entity strays further")
+        objections.append("given the rest, another entity strays further")
     if strays_alike(joint, first, noise):
         objections.append("nearly every entity strays alike: the cause may lie outside")
     return objections
