@@ -73,6 +73,7 @@ def incident(opened_at: float, severity: str, *named: str) -> dict[str, Any]:
 def test_a_recordings_line_says_place_severity_delay_and_what_came_before() -> None:
     truth = {"kind": "delay", "fault": "lock", "root_entities": ["store"], "inject_time": 100}
     told = {"causes": [{"entity": "a"}, {"entity": "a"}, {"entity": "store"}], "baseline_causes": [{"entity": "b"}]}
+    told |= {"answer": "unknown"}
     before = [incident(10, "info", "a"), incident(20, "warning", "a")]
     found = incident(103, "warning", "store", "a")
     line = cells(Judged(truth, told, found, before))
@@ -83,7 +84,7 @@ def test_a_recordings_line_says_place_severity_delay_and_what_came_before() -> N
 
 def test_a_recording_with_nobody_to_blame_says_who_is_named() -> None:
     truth = {"kind": "outside", "fault": "crowd", "root_entities": [], "inject_time": 100}
-    told = {"causes": [{"entity": "a"}], "baseline_causes": [{"entity": "b"}]}
+    told = {"causes": [{"entity": "a"}], "baseline_causes": [{"entity": "b"}], "answer": "unknown"}
     line = cells(Judged(truth, told, incident(100, "info", "unknown"), []))
-    assert line[2:8] == ["-", "a", "b", "info", "0", "unknown (0.50)"]
+    assert line[2:8] == ["-", "unknown", "b", "info", "0", "unknown (0.50)"]
     assert cells(Judged({**truth, "inject_time": None}, None, None, []))[3:8] == ["-", "-", "-", "-", "-"]

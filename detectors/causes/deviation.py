@@ -51,6 +51,14 @@ def fit_baseline(rows: FloatArray, groups: IntArray, *, peer_floor: float) -> Ba
     return Baseline(center, np.where(frozen, 1.0, scale), width == 0.0, frozen)
 
 
+def no_finer(half: Baseline, whole: Baseline, *, share: float) -> Baseline:
+    """The baseline of some of the rows with no scale below that share of the scale by all of them: some rows alone may
+    have seen a column rest that moves at other times."""
+    measured = np.where(half.frozen, 0.0, half.scale)
+    least = np.where(whole.frozen, 1.0, share * whole.scale)
+    return Baseline(half.center, np.maximum(measured, least), whole.constant, whole.frozen)
+
+
 def _center_and_spread(rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     present = np.isfinite(rows)
     seen = present.any(axis=0)

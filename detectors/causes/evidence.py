@@ -12,6 +12,7 @@ from detectors.causes.deviation import (
     first_row,
     fit_baseline,
     fit_plain_scale,
+    no_finer,
     standardise,
     strength,
 )
@@ -21,6 +22,7 @@ from detectors.causes.shares import of_few_levels, share_shift
 
 ONSET_SIZE = 3.0  # |z| at which a variable has visibly begun to move
 CONDITIONAL_WEIGHT = 0.25
+STEADY_SHARE = 0.6  # of the whole's scale, for a half that saw less: .5 to .7 do alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Quiet:
 
     before: (N, D) deviations of the quiet rows themselves.  few_levels: the readings of the columns of few levels, by
     number.  halves: the scales of their earlier and of their later half alone, for a second look: an answer that hangs
-    on one of them is not sure.  plain: the scale of the plain ranking, which every other is compared with.
+    on one of them is not sure.  steady: the same, but with no scale below .6 of that by all quiet rows.  plain: the
+    scale of the plain ranking, which every other is compared with.
     """
 
     baseline: Baseline
@@ -72,7 +75,21 @@ class Quiet:
     before: FloatArray
     few_levels: dict[int, FloatArray]
     halves: tuple[Baseline, Baseline]
+    steady: tuple[Baseline, Baseline]
     plain: PlainScale
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """The same rows weighed otherwise, to see whether the answer stays.
+
+    halves: by the scales of each half of the quiet rows.  steady: by those with a floor from all quiet rows.
+    given_rest: by the conditional deviation alone.
+    """
+
+    halves: tuple[Evidence, Evidence]
+    steady: tuple[Evidence, Evidence]
+    given_rest: Evidence
 
 
 def know_quiet(before: FloatArray, groups: IntArray, settings: EvidenceSettings) -> Quiet:
@@ -83,8 +100,10 @@ def know_quiet(before: FloatArray, groups: IntArray, settings: EvidenceSettings)
     earlier, later = (
         fit_baseline(h, groups, peer_floor=settings.peer_floor) for h in (before[:middle], before[middle:])
     )
+    steady = no_finer(earlier, baseline, share=STEADY_SHARE), no_finer(later, baseline, share=STEADY_SHARE)
     model = fit_conditional(deviations, ridge=settings.ridge)
-    return Quiet(baseline, model, deviations, of_few_levels(before), (earlier, later), fit_plain_scale(before))
+    few_levels, plain = of_few_levels(before), fit_plain_scale(before)
+    return Quiet(baseline, model, deviations, few_levels, (earlier, later), steady, plain)
 
 
 def gather(window: Window, quiet: Quiet) -> Evidence:
@@ -108,11 +127,16 @@ def gather(window: Window, quiet: Quiet) -> Evidence:
     )
 
 
-def second_looks(window: Window, quiet: Quiet, found: Evidence) -> tuple[Evidence, Evidence]:
-    """The same evidence with the deviations measured by each half of the quiet rows alone. The conditional model, the
-    level shares and the onset stay: the scale is what differs most from one stretch to another. O(T D^2)."""
+def second_looks(window: Window, quiet: Quiet, found: Evidence) -> Looks:
+    """The same evidence measured by each half of the quiet rows alone, and by the conditional deviation alone.
+
+    The conditional model, the level shares and the onset stay: the scale is what differs most from one stretch to
+    another. O(T D^2).
+    """
     earlier, later = (_measured_by(half, window, quiet, found) for half in quiet.halves)
-    return earlier, later
+    first, second = (_measured_by(half, window, quiet, found) for half in quiet.steady)
+    given_rest = replace(found, total=_total(found.conditional, found.conditional, found.shares))
+    return Looks((earlier, later), (first, second), given_rest)
 
 
 def _measured_by(half: Baseline, window: Window, quiet: Quiet, found: Evidence) -> Evidence:

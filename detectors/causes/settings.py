@@ -92,15 +92,15 @@ class CausesSettings:
     history_rows: quiet rows kept as the baseline, per system.
     accept_rows: a change that lasts so long is the new normal, and is learned.
     unknown_below: an answer with less confidence than this, 0 to 1, is "unknown"; the list of causes stays. 0: only
-        what no variable strays for is. Below .5 one half of the quiet rows alone would name another entity. There is no
-        one level for all systems: on six labelled sets the level that refuses a tenth of the right answers is from .08
-        to .68, so it is for each system's operator to set.
+        what no variable strays for is. Below .5 something speaks against the answer: half of the quiet rows alone
+        would name another entity, another strays further given the rest, or nearly all stray alike. On six labelled
+        sets .5 refuses at most .07 of the right answers; how high it may be beyond that differs between systems.
     """
 
     enabled: bool = True
     history_rows: int = 1440
     accept_rows: int = 360
-    unknown_below: float = 0.0
+    unknown_below: float = 0.5
     change: ChangeSettings = field(default_factory=ChangeSettings)
     mssa: MssaSettings = field(default_factory=MssaSettings)
     evidence: EvidenceSettings = field(default_factory=EvidenceSettings)

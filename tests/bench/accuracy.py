@@ -15,7 +15,7 @@ ranking by deviation, and how often a right first answer is more confident than 
 then AC@1 and AC@3 of both for each kind of fault (`fault`), where the cases have several, and `shown`: in how many the
 root goes further from its quiet median than in any row before: where it does not, its metrics alone cannot tell.
 hidden: the same cases, and each once more without the variables of its root. Prints how many of these are below the
-confidence that refuses a tenth of the right answers.
+confidence that refuses a tenth of the right answers, and below the default of `causes.unknown_below`.
 """
 
 import argparse
@@ -299,9 +299,10 @@ def by_kind(kinds: list[str], shown: list[bool], ranks: dict[str, list[int]]) ->
 
 def hidden(folder: Path) -> None:
     right, wrong = told(folder)
-    level, unknown = unknown_at(right, [found.confidence for _, found in explained(folder, hidden=True)])
-    wrong_below = float(np.mean([one < level for one in wrong])) if wrong else float("nan")
-    print(f"below {level:.2f}     a tenth of the right, {wrong_below:.3f} of the wrong, {unknown:.3f} of the hidden")
+    without = [found.confidence for _, found in explained(folder, hidden=True)]
+    for level in (unknown_at(right, without)[0], CausesSettings().unknown_below):
+        shares = [float(np.mean(np.array(some) < level)) if some else np.nan for some in (right, wrong, without)]
+        print("below {:.2f}     {:.3f} of the right, {:.3f} of the wrong, {:.3f} of the hidden".format(level, *shares))
 
 
 def main() -> int:

@@ -96,7 +96,7 @@ def cells(judged: Judged) -> list[str]:
     truth, told, found = judged.truth, judged.told, judged.found
     waking = sum(one["severity"] != "info" for one in judged.before)
     row = [truth["kind"], truth["fault"], ", ".join(truth["root_entities"]) or "-"]
-    row += [said(told["causes"], truth), said(told["baseline_causes"], truth)] if told else ["-", "-"]
+    row += [said(told["causes"], truth, told["answer"]), said(told["baseline_causes"], truth)] if told else ["-", "-"]
     if found:
         rank = f"{said(found['causes'], truth, found['answer'])} ({found['confidence'] or 0:.2f})"
         delay = found["opened_at"] - truth["inject_time"]
