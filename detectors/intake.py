@@ -99,8 +99,16 @@ def believable(values: FloatArray) -> FloatArray:
     >>> believable(np.array([[1.0, -1e308, np.nan]])).tolist()
     [[1.0, nan, nan]]
     """
-    absurd = np.abs(values) >= LARGEST
-    return np.where(absurd, np.nan, values) if absurd.any() else values
+    return np.where(np.abs(values) >= LARGEST, np.nan, values) if _is_any_absurd(values) else values
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _is_any_absurd(values: FloatArray) -> bool:
+    absurd = 0
+    for t in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            absurd += abs(values[t, j]) >= LARGEST
+    return absurd > 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

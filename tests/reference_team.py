@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from reference import slow_muting
 
 from detectors.block import Rows
+from detectors.combine.attribution import Attribution, attribute
 from detectors.combine.calibration import Calibration, CalibrationSettings
 from detectors.combine.evidence import EvidenceSettings
-from detectors.combine.muting import MutingSettings
+from detectors.combine.muting import Muting, MutingSettings, follow
 from detectors.online.protocol import Scores
 
 Array = NDArray[np.float64]
@@ -339,3 +340,18 @@ def mutes(over: NDArray[np.bool_], valid: NDArray[np.bool_], muting: MutingSetti
     if not muting.enabled:
         return np.zeros(over.shape, dtype=np.bool_)
     return slow_muting(over, valid, muting.window_rows, muting.mutes_at, muting.heard_at).astype(np.bool_)
+
+
+def muted_in(over: NDArray[np.bool_], valid: NDArray[np.bool_], muting: Muting) -> NDArray[np.bool_]:
+    """(T, G, C) who was muted in each row, by the rows before it; over: (T, G, C) over its line, valid: (T, C)."""
+    out = np.zeros(over.shape, dtype=np.bool_)
+    follow(over, valid, muting.mutes, out)
+    return out
+
+
+def guilt_of(raw: Array, places: Sequence[int], attribution: Attribution) -> Array:
+    """(T, D) from raw scores (T, K, D) and the rows' places (T,) in excursions."""
+    out = np.zeros((raw.shape[0], raw.shape[2]))
+    for t, place in enumerate(places):
+        attribute(raw[t], place, attribution.options, out[t])
+    return out

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from reference_triggers import SlowCauses
 
 from detectors.block import Block
 from detectors.causes.causes import Causes
@@ -27,9 +28,15 @@ def system(rows: int, *, fault: int, seed: int = 0) -> np.ndarray:
 
 
 def run(
-    x: np.ndarray, verdicts: set[int], *, settings: CausesSettings = ONLY_VERDICTS, cut: int = 1000, graph=None
+    x: np.ndarray,
+    verdicts: set[int],
+    *,
+    settings: CausesSettings = ONLY_VERDICTS,
+    cut: int = 1000,
+    graph=None,
+    made=Causes,
 ) -> tuple[list[Trigger], list[Ranking]]:
-    causes = Causes(NAMES, settings, graph=graph, seed=0)
+    causes = made(NAMES, settings, graph=graph, seed=0)
     triggers, rankings = [], []
     for start in range(0, len(x), cut):
         rows = x[start : start + cut]
@@ -84,6 +91,18 @@ def test_any_split_into_blocks_gives_the_same_bits(cut: int) -> None:
     x = system(500, fault=300)
     x[100:110, 1] = np.nan
     assert run(x, {301, 450}, settings=settings, cut=cut) == run(x, {301, 450}, settings=settings)
+
+
+@pytest.mark.parametrize("settings", [CausesSettings(), CausesSettings(history_rows=60, accept_rows=20), ONLY_VERDICTS])
+def test_quiet_rows_taken_at_once_give_the_same_bits_as_a_slow_loop_over_rows(settings: CausesSettings) -> None:
+    x = system(500, fault=300)
+    x[360:] = system(140, fault=0, seed=1) - [8.0, 0, 0, 0, 0]
+    x[100:110, 1] = np.nan
+    verdicts = {301, 302, 330, 450}
+    slow = run(x, verdicts, settings=settings, made=SlowCauses)
+    assert slow[1]
+    for cut in (1, 9, 1000):
+        assert run(x, verdicts, settings=settings, cut=cut) == slow
 
 
 def test_a_state_taken_anywhere_goes_on_bit_for_bit() -> None:
@@ -141,7 +160,7 @@ def test_a_lasting_change_becomes_history_after_a_bounded_time() -> None:
 def test_an_episode_survives_its_state() -> None:
     x = system(100, fault=90)
     episode = open_episode("trigger", x[:90], np.arange(90), x[90], 90, EvidenceSettings())
-    episode.add(x[90], EpisodeSettings(), most=100)
+    episode.extend(x[90:91], most=100)
     episode.settle((2, 0), EpisodeSettings())
     again = Episode.of_state(episode.state())
     assert again.leaders == (2, 0)

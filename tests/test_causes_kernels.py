@@ -14,7 +14,7 @@ from reference_causes import (
 from detectors.causes.conditional import fit_conditional
 from detectors.causes.deviation import fit_baseline, standardise
 from detectors.causes.exceedance import fit_lines, log_excess, past_statistics, running_totals
-from detectors.causes.signals import Signals
+from detectors.causes.signals import advance, exceed
 
 CAP = 9.0
 
@@ -64,12 +64,14 @@ def test_row_by_row_the_statistic_is_that_of_all_rows_at_once() -> None:
     model = fit_conditional(standardise(quiet, baseline), ridge=0.3)
     lines = np.full((3, 18), 1.5)
     past = slow_signals(x, baseline, model.weights)
-    signals = Signals(baseline, model, lines, CAP)
-    assert signals.follow(x[0])[0] == 0.0
+    fit = baseline.center, baseline.scale, baseline.frozen, model.weights, lines
+    signals, profile = np.zeros((4, 18)), np.zeros(9)
+    advance(x[0], 0, fit, signals)
     for t, row in enumerate(x[1:]):
         sums = [np.abs(past[t + 1 - h : t + 1].sum(axis=0)) / np.sqrt(h) for h in (1, 2, 4) if t + 1 >= h]
         excess = np.max([log_excess(s, lines[0], CAP) for s in sums], axis=0)
-        statistic, profile = signals.follow(row)
-        np.testing.assert_allclose(signals.newest, past[t], rtol=1e-9, atol=1e-9)
+        advance(row, t + 1, fit, signals)
+        statistic = exceed(signals, t + 1, lines, CAP, profile)
+        np.testing.assert_allclose(signals[(t + 1) % 4], past[t], rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(profile, np.sqrt(np.maximum(excess[:9], excess[9:])), rtol=1e-6, atol=1e-6)
         assert statistic == pytest.approx(float(slow_statistic(excess)))

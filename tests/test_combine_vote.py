@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from reference_team import guilt_of
 
 from detectors.block import FloatArray, Rows
 from detectors.combine.attribution import Attribution, AttributionSettings
@@ -120,14 +121,15 @@ def test_guilt_is_weighted_by_detector_and_place() -> None:
     raw = np.zeros((3, 2, 2))
     raw[:, 0], raw[:, 1] = [1.0, 0.0], [0.0, 100.0]
     attribution = Attribution(["neighbours", "autoregression"], AttributionSettings())
-    guilt = attribution.guilt(raw, np.array([0, 3, 11]))
+    guilt = guilt_of(raw, [0, 3, 11], attribution)
     np.testing.assert_allclose(guilt, [[0.3, 0.3 * 14], [1.0, 14.0], [0.5, 7.0]])
 
 
 def test_detectors_without_a_part_name_the_guilty_only_among_themselves() -> None:
     raw = np.ones((1, 2, 3))
-    assert Attribution(["repad2", "ewma"], AttributionSettings()).guilt(raw, np.array([1]))[0, 0] == pytest.approx(0.1)
-    assert Attribution(["repad2"], AttributionSettings()).guilt(raw[:, :1], np.array([1]))[0, 0] == 1.0
+    both, alone = (Attribution(names, AttributionSettings()) for names in (["repad2", "ewma"], ["repad2"]))
+    assert guilt_of(raw, [1], both)[0, 0] == pytest.approx(0.1)
+    assert guilt_of(raw[:, :1], [1], alone)[0, 0] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from reference import slow_muting
+from reference_team import muted_in
 
 from detectors import monitor as house
 from detectors.block import Block, FloatArray, Rows, State
@@ -117,23 +118,23 @@ def test_equals_its_slow_twin() -> None:
     given = MutingSettings(window_rows=30, mutes_at=0.4, heard_at=0.2)
     expected = slow_muting(over, valid, 30, 0.4, 0.2)
     muting = Muting(3, 2, given)
-    np.testing.assert_array_equal(muting.follow(over, valid), expected)
+    np.testing.assert_array_equal(muted_in(over, valid, muting), expected)
     assert expected.any() and not expected.all(axis=1).any()  # somebody always votes
 
 
 def test_lone_detector_and_company_are_never_muted() -> None:
     ones = np.ones((5_000, 1), dtype=np.bool_)
     alone = Muting(1, 1, MutingSettings())
-    assert not alone.follow(ones[:, :, None], ones).any()
+    assert not muted_in(ones[:, :, None], ones, alone).any()
     together = Muting(2, 1, MutingSettings())
-    assert not together.follow(np.ones((5_000, 2, 1), dtype=np.bool_), ones).any()
+    assert not muted_in(np.ones((5_000, 2, 1), dtype=np.bool_), ones, together).any()
 
 
 def test_incident_that_one_detector_sees_until_it_is_accepted_costs_no_vote() -> None:
     over = np.zeros((900, 2, 1), dtype=np.bool_)
     over[:, 0] = True  # longer than the memory takes to accept a new normal
     muting = Muting(2, 1, MutingSettings())
-    assert not muting.follow(over, np.ones((900, 1), dtype=np.bool_)).any()
+    assert not muted_in(over, np.ones((900, 1), dtype=np.bool_), muting).any()
 
 
 @pytest.mark.parametrize("rule", ["weighted", "majority", "any"])

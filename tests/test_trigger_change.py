@@ -1,7 +1,10 @@
 """The change trigger keeps its promise on noise, sees a step in few variables, and goes on from any state."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from reference_triggers import SlowChange
 
 from detectors.causes.change import ChangeTrigger
 from detectors.causes.exceedance import moving_sums, running_totals
@@ -14,7 +17,7 @@ NAMES = [f"s{i}.cpu" for i in range(10)]
 
 def alarms(x: np.ndarray, settings: CausesSettings | None = None) -> list[int]:
     trigger = ChangeTrigger([f"s{i}.cpu" for i in range(x.shape[1])], settings or CausesSettings())
-    return [i for i, row in enumerate(x) if trigger.step(row, i, i)]
+    return [t.row for t in trigger.follow(x, np.arange(len(x)), 0)]
 
 
 def correlated_noise(rows: int, seed: int) -> np.ndarray:
@@ -54,8 +57,9 @@ def test_units_shift_and_constant_columns_do_not_matter() -> None:
     names = list("abcdefghij")  # no metric in common, so no peers: units may differ
     one, two = ChangeTrigger(names, CausesSettings()), ChangeTrigger(names, CausesSettings())
     scaled = x * np.logspace(-6, 6, 10) + 100.0
-    plain = [i for i, row in enumerate(x) if one.step(row, i, i)]
-    assert plain == [i for i, row in enumerate(scaled) if two.step(row, i, i)]
+    times = np.arange(len(x))
+    plain = [t.row for t in one.follow(x, times, 0)]
+    assert plain == [t.row for t in two.follow(scaled, times, 0)]
     assert any(400 <= i < 404 for i in plain)
 
 
@@ -63,7 +67,7 @@ def test_until_it_is_calibrated_it_says_so() -> None:
     x = correlated_noise(60, 2)
     x[56:, 1] += 1000.0
     trigger = ChangeTrigger(NAMES, CausesSettings(change=ChangeSettings(prior_threshold=1.0)))
-    found = [t for i, row in enumerate(x) if (t := trigger.step(row, i, i))]
+    found = trigger.follow(x, np.arange(len(x)), 0)
     assert found and not found[-1].calibrated
     assert found[-1].statistic >= found[-1].threshold
 
@@ -72,34 +76,73 @@ def test_until_it_is_calibrated_a_fault_is_no_record_that_hides_the_next_one() -
     """After the largest statistic there can be, what is beyond chance still fires; what might be chance does not."""
     x = correlated_noise(100, 0)
     young = ChangeTrigger(NAMES, CausesSettings())
-    for i, row in enumerate(x):
-        young.step(row, i, i)
+    young.follow(x, np.arange(len(x)), 0)
     after_a_fault = young.state() | {"record": np.array([9.0, 0.0])}
     found = []
     for size in (3.0, 40.0):
         trigger = ChangeTrigger(NAMES, CausesSettings())
         trigger.load_state(after_a_fault)
-        found.append(trigger.step(x.mean(axis=0) + size * x.std(axis=0) * (np.arange(10) < 4), 100, 100))
-    assert found[0] is None
-    assert found[1] is not None and found[1].threshold < 9.0 * 0.9
+        row = x.mean(axis=0) + size * x.std(axis=0) * (np.arange(10) < 4)
+        found.append(trigger.follow(row[None], np.array([100]), 100))
+    assert not found[0]
+    assert found[1][0].threshold < 9.0 * 0.9
+
+
+def troubled(rows: int, seed: int) -> np.ndarray:
+    """With missing cells and rows, a constant that moves, spikes, a level that lasts, and a drift."""
+    x = correlated_noise(rows, seed)
+    x[:, 9] = 2.0
+    x[rows // 2, 9] = 3.0
+    x[np.random.default_rng(seed).random(x.shape) < 0.01] = np.nan
+    x[40:44] = np.nan
+    x[90, 3] += 500.0
+    x[250:270, 4] += 50.0
+    x[260:300, 6] -= 80.0
+    x[350:, 1] += 20.0
+    x[420:480, 7] += np.linspace(0.0, 30.0, 60)
+    return x
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        CausesSettings(),
+        CausesSettings(history_rows=150, accept_rows=30, change=ChangeSettings(rows_per_false_alarm=20)),
+        CausesSettings(history_rows=40, change=ChangeSettings(prior_threshold=1.0)),
+    ],
+)
+def test_rows_at_once_equal_a_slow_loop_bit_for_bit_in_findings_and_state(settings: CausesSettings) -> None:
+    x, rng, at = troubled(600, 3), np.random.default_rng(0), 0
+    slow, fast = SlowChange(NAMES, settings), ChangeTrigger(NAMES, settings)
+    fired = 0
+    while at < len(x):
+        rows = x[at : at + int(rng.choice([1, 1, 2, 5, 16, 70]))]
+        times = np.arange(at, at + len(rows)) * 10
+        expected = [t for i, row in enumerate(rows) if (t := slow.step(row, int(times[i]), at + i))]
+        assert fast.follow(rows, times, at) == expected
+        found = fast.state()
+        for name, array in slow.state().items():
+            np.testing.assert_array_equal(found[name], array, err_msg=f"{name} after row {at}")
+        at, fired = at + len(rows), fired + len(expected)
+    assert fired >= 2
 
 
 def test_a_state_taken_anywhere_goes_on_bit_for_bit() -> None:
-    x = correlated_noise(500, 3)
-    x[250:270, 4] += 50.0
-    x[100:120, 5] = np.nan
-    whole = ChangeTrigger(NAMES, CausesSettings())
-    expected = [whole.step(row, i, i) for i, row in enumerate(x)]
+    x, times = troubled(500, 3), np.arange(500)
+    expected = ChangeTrigger(NAMES, CausesSettings()).follow(x, times, 0)
     found = []
     trigger: TriggerDetector = ChangeTrigger(NAMES, CausesSettings())
-    for i, row in enumerate(x):
-        if i in (5, 21, 49, 110, 251, 253, 400):
-            fresh = ChangeTrigger(NAMES, CausesSettings())
-            fresh.load_state(trigger.state())
-            trigger = fresh
-        found.append(trigger.step(row, i, i))
+    cuts = [0, 2, 5, 21, 49, 110, 251, 253, 400, 500]
+    for start, stop in pairwise(cuts):
+        found += trigger.follow(x[start:stop], times[start:stop], start)
+        fresh = ChangeTrigger(NAMES, CausesSettings())
+        fresh.load_state(trigger.state())
+        assert {k: v.tobytes() for k, v in fresh.state().items()} == {
+            k: v.tobytes() for k, v in trigger.state().items()
+        }
+        trigger = fresh
     assert found == expected
-    assert any(expected)
+    assert expected
 
 
 def test_moving_sums_equal_a_loop() -> None:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from reference_triggers import SlowMssa, slow_departure
 
-from detectors.causes.mssa import MssaTrigger, departure, fit_base, outside_directions, page_matrix
+from detectors.causes.mssa import MssaTrigger, departures, fit_base, outside_directions, page_matrix
 from detectors.causes.settings import MssaSettings
 from detectors.causes.trigger import TriggerDetector
 
@@ -17,7 +18,7 @@ def waves(rows: int, seed: int = 0) -> np.ndarray:
 
 def first_alarm(x: np.ndarray, settings: MssaSettings | None = None) -> int | None:
     trigger = MssaTrigger(x.shape[1], settings or MssaSettings())
-    return next((i for i, row in enumerate(x) if trigger.step(row, i, i)), None)
+    return next((t.row for t in trigger.follow(x, np.arange(len(x)), 0)), None)
 
 
 def test_departure_equals_that_of_a_plain_svd() -> None:
@@ -27,14 +28,22 @@ def test_departure_equals_that_of_a_plain_svd() -> None:
     left, values, _ = np.linalg.svd(stacked, full_matrices=True)
     rank = int(np.searchsorted(np.cumsum(values**2) / (values**2).sum(), 0.95)) + 1
     slow = sum(np.linalg.norm(left[:, rank:].T @ vector) for vector in page[3]) ** 2
-    assert departure(page[3], outside_directions(page.reshape(-1, 12), 0.95)) == pytest.approx(slow)
+    assert departures(page, outside_directions(page.reshape(-1, 12), 0.95))[3] == pytest.approx(slow)
+
+
+@pytest.mark.parametrize("series", [1, 2, 7, 8, 38, 129, 300])
+@pytest.mark.parametrize("left", [1, 7, 8, 11, 17])
+def test_departures_equal_a_slow_sum_bit_for_bit(series: int, left: int) -> None:
+    rng = np.random.default_rng(series)
+    vectors, outside = rng.normal(size=(3, series, 20)), rng.normal(size=(20, left))
+    assert departures(vectors, outside) == [slow_departure(one, outside) for one in vectors]
 
 
 def test_the_drift_is_more_than_any_held_out_block_departs() -> None:
     x = waves(120)
     base = fit_base(x, MssaSettings())
     z = (x - base.scale.center) / base.scale.scale
-    assert max(departure(block, base.outside) for block in page_matrix(z, 12)) < base.drift
+    assert max(departures(page_matrix(z, 12), base.outside)) < base.drift
 
 
 def test_a_known_course_is_quiet_and_a_new_one_is_not() -> None:
@@ -57,24 +66,46 @@ def test_it_is_not_armed_while_a_base_is_gathered() -> None:
     assert first_alarm(x) is None
 
 
-@pytest.mark.parametrize("moving", [False, True])
-def test_a_state_taken_anywhere_goes_on_bit_for_bit(moving: bool) -> None:
-    settings = MssaSettings(moving=moving)
+def changing() -> np.ndarray:
     x = waves(700)
     x[300:] *= 3.0
     x[50, 2] = np.nan
-    whole = MssaTrigger(6, settings)
-    expected = [whole.step(row, i, i) for i, row in enumerate(x)]
+    x[560:] += 4.0
+    return x
+
+
+@pytest.mark.parametrize(
+    "settings", [MssaSettings(), MssaSettings(moving=True), MssaSettings(window=3, columns=4, moving=True)]
+)
+def test_rows_at_once_equal_a_slow_loop_bit_for_bit_in_findings_and_state(settings: MssaSettings) -> None:
+    x, rng, at = changing(), np.random.default_rng(0), 0
+    slow, fast = SlowMssa(6, settings), MssaTrigger(6, settings)
+    fired = 0
+    while at < len(x):
+        rows = x[at : at + int(rng.choice([1, 1, 2, 5, 16, 150]))]
+        times = np.arange(at, at + len(rows)) * 10
+        expected = [t for i, row in enumerate(rows) if (t := slow.step(row, int(times[i]), at + i))]
+        assert fast.follow(rows, times, at) == expected
+        found = fast.state()
+        for name, array in slow.state().items():
+            np.testing.assert_array_equal(found[name], array, err_msg=f"{name} after row {at}")
+        at, fired = at + len(rows), fired + len(expected)
+    assert fired
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_a_state_taken_anywhere_goes_on_bit_for_bit(moving: bool) -> None:
+    settings, x, times = MssaSettings(moving=moving), changing(), np.arange(700)
+    expected = MssaTrigger(6, settings).follow(x, times, 0)
     found = []
     trigger: TriggerDetector = MssaTrigger(6, settings)
-    for i, row in enumerate(x):
-        if i % 37 == 0:
-            fresh = MssaTrigger(6, settings)
-            fresh.load_state(trigger.state())
-            trigger = fresh
-        found.append(trigger.step(row, i, i))
+    for start in range(0, 700, 37):
+        fresh = MssaTrigger(6, settings)
+        fresh.load_state(trigger.state())
+        trigger = fresh
+        found += trigger.follow(x[start : start + 37], times[start : start + 37], start)
     assert found == expected
-    assert any(expected)
+    assert expected
 
 
 def test_constant_and_missing_columns_are_harmless() -> None:

@@ -39,12 +39,16 @@ class Episode:
     def window(self) -> Window:
         return Window(self.before, self.between, self.after)
 
-    def add(self, row: FloatArray, settings: EpisodeSettings, *, most: int) -> bool:
-        """Take in one more row; True if a revision is due. After `most` rows the oldest are no longer looked at."""
-        self.after = np.concatenate([self.after, row[None]])[-most:]
-        self.rows += 1
-        is_early = self.rows < settings.batch_rows and self.rows in EARLY_ROWS
-        return is_early or self.rows % settings.batch_rows == 0
+    def rows_until_due(self, settings: EpisodeSettings) -> int:
+        """How many rows more until a revision is due: 1, at the next row."""
+        batch = settings.batch_rows
+        early = [row for row in EARLY_ROWS if self.rows < row < batch]
+        return min([*early, self.rows - self.rows % batch + batch]) - self.rows
+
+    def extend(self, rows: FloatArray, *, most: int) -> None:
+        """Take in rows (n, D). After `most` rows the oldest are no longer looked at."""
+        self.after = np.concatenate([self.after, rows])[-most:]
+        self.rows += len(rows)
 
     def settle(self, leaders: tuple[int, ...], settings: EpisodeSettings) -> tuple[bool, bool]:
         """Note the newest list; (has it converged, is the episode over). A first batch of rows is always awaited."""

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 
-from detectors.block import BoolArray, FloatArray, State
-from detectors.causes.deviation import Baseline, deviation_of, fit_baseline, standardise
+from detectors.block import FloatArray, IntArray, State
+from detectors.causes.deviation import Baseline, fit_baseline, standardise
+from detectors.causes.mssa_kernel import CLIP, SQUARE, Units, accumulate, depart, lag
 from detectors.causes.ring import Ring
 from detectors.causes.settings import MssaSettings
 from detectors.findings import Trigger
 
-CLIP = 8.0  # standard deviations
 HOLDOUTS = 10
-RECORD = 1.5  # the limit over the highest CUSUM of the base's own quiet rows
+MOST = 64  # rows whose lag vectors are laid out at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,10 @@ class Base:
     outside: FloatArray
     drift: float
     limit: float
+
+    @property
+    def units(self) -> Units:
+        return self.scale.center, self.scale.scale, self.scale.frozen
 
 
 def page_matrix(z: FloatArray, length: int) -> FloatArray:
@@ -51,11 +54,14 @@ def outside_directions(vectors: FloatArray, energy: float) -> FloatArray:
     return np.ascontiguousarray(directions[:, : len(values) - rank])
 
 
-def departure(vectors: FloatArray, outside: FloatArray) -> float:
-    """(sum over the series of the norm of what lies outside)^2 of one lag vector a series (N, L)."""
-    residual = vectors @ outside
-    residual *= residual
-    return float(np.sqrt(np.add.reduce(residual, axis=1)).sum() ** 2)
+def departures(vectors: FloatArray, outside: FloatArray) -> list[float]:
+    """(sum over the series of the norm of what lies outside)^2 of one lag vector a series (T, N, L), for each of T.
+
+    One matrix product each, of the same shape for any T: so its bits are the same, too.
+    """
+    out = np.empty(len(vectors))
+    depart(vectors @ outside, SQUARE, out)
+    return out.tolist()
 
 
 def fit_base(rows: FloatArray, settings: MssaSettings) -> Base:
@@ -67,7 +73,7 @@ def fit_base(rows: FloatArray, settings: MssaSettings) -> Base:
     eps = 1e-12
     for fold in range(held_out.max() + 1):
         without = outside_directions(page[held_out != fold].reshape(-1, settings.window), settings.energy)
-        eps = max(eps, *(departure(block, without) for block in page[held_out == fold]))
+        eps = max(eps, *departures(page[held_out == fold], without))
     residual = page.reshape(-1, settings.window) @ outside
     drift = eps + page.shape[1] * outside.shape[1] * float((residual**2).mean())
     return Base(scale, outside, drift, settings.h0 * eps)
@@ -93,68 +99,70 @@ class MssaTrigger:
         self._fitted = np.zeros((0, variables))  # rows the base was made of
         self._vectors = np.zeros((variables, settings.window))  # the last L rows in the base's units, by variable
         self._base: Base | None = None
-        self._cusum = 0.0
-        self._record = 0.0  # of the CUSUM since the base was made
-        self._since = 0
+        self._levels = np.zeros(3)  # CUSUM; its record since the base was made; rows since then
 
-    def step(self, row: FloatArray, time: int, number: int) -> Trigger | None:
-        self._recent.append(row)
-        if self._base is None:
-            if len(self._recent) == self._span:
-                self._rebase()
-            return None
-        self._since += 1
-        statistic, limit = self._advance(row, self._base)
-        if statistic >= limit:
+    def follow(self, rows: FloatArray, times: IntArray, first: int) -> list[Trigger]:
+        found, taken = [], 0
+        while taken < len(rows):
+            if self._base is None:
+                taken += self._gather(rows[taken:])
+                continue
+            count, fired, limit = self._watch(rows[taken:], self._base)
+            taken += count
+            if fired:
+                statistic, _, since = self._levels.tolist()
+                last = taken - 1
+                found.append(Trigger(int(times[last]), first + last, self.name, statistic, limit, since > self._span))
+        return found
+
+    def _gather(self, rows: FloatArray) -> int:
+        """Take rows of the next base, which is made when there are enough; how many."""
+        rows = rows[: self._span - len(self._recent)]
+        self._recent.extend(rows)
+        if len(self._recent) == self._span:
+            self._rebase()
+        return len(rows)
+
+    def _watch(self, rows: FloatArray, base: Base) -> tuple[int, bool, float]:
+        """Take rows up to the first that fires, or to the next base; how many, whether the last fires, its limit."""
+        moving = self._settings.moving
+        most = min(MOST, self._span - int(self._levels[2])) if moving else MOST
+        rows = rows[: self._recent.make_room(min(most, len(rows)))]
+        vectors = np.empty((len(rows), *self._vectors.shape))
+        lag(rows, self._vectors, base.units, self._recent.arrays, vectors)
+        self._vectors = vectors[-1]
+        limits = base.drift, base.limit, self._span
+        taken, fired, limit = accumulate(vectors @ base.outside, self._levels, limits, SQUARE)
+        if fired:
             self._base = None
             self._recent.load(self._fitted[:0])
-            return Trigger(time, number, self.name, statistic, limit, self._since > self._span)
-        self._record = max(self._record, statistic)
-        if self._settings.moving and self._since >= self._span:
+        elif moving and self._levels[2] >= self._span:
             self._rebase()
-        return None
-
-    def _advance(self, row: FloatArray, base: Base) -> tuple[float, float]:
-        """The CUSUM after the newest row, and its limit."""
-        _push(row, base.scale.center, base.scale.scale, base.scale.frozen, self._vectors)
-        self._cusum = max(0.0, self._cusum + departure(self._vectors, base.outside) - base.drift)
-        quiet = RECORD * self._record if self._since > self._span else 0.0
-        return self._cusum, max(base.limit, quiet)
+        return taken, fired, limit
 
     def _rebase(self) -> None:
         self._fitted = self._recent.rows().copy()
         self._take_up(fit_base(self._fitted, self._settings))
-        self._cusum = self._record = 0.0
-        self._since = 0
+        self._levels[:] = 0.0
 
     def _take_up(self, base: Base) -> None:
         """Go on from the last L rows in this base's units."""
         self._base = base
-        self._vectors[:] = _clipped(self._recent.rows()[-self._settings.window :], base).T
+        self._vectors = np.ascontiguousarray(_clipped(self._recent.rows()[-self._settings.window :], base).T)
 
     def state(self) -> State:
-        numbers = np.array([self._cusum, self._record, float(self._since), float(self._base is not None)])
+        numbers = np.array([*self._levels, float(self._base is not None)])
         return {"recent": self._recent.rows().copy(), "fitted": self._fitted.copy(), "numbers": numbers}
 
     def load_state(self, state: State) -> None:
         self._recent.load(state["recent"])
         self._fitted = np.array(state["fitted"])
-        cusum, record, since, armed = state["numbers"].tolist()
+        *levels, armed = state["numbers"].tolist()
+        self._levels[:] = levels
         self._base = None
         if armed:
             self._take_up(fit_base(self._fitted, self._settings))
-        self._cusum, self._record, self._since = cusum, record, int(since)
 
 
 def _clipped(rows: FloatArray, base: Base) -> FloatArray:
     return np.clip(standardise(rows, base.scale), -CLIP, CLIP)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _push(row: FloatArray, center: FloatArray, scale: FloatArray, frozen: BoolArray, vectors: FloatArray) -> None:
-    """One more row (D,), clipped and in units of the base, at the end of the lag vectors (D, L)."""
-    for j in range(row.shape[0]):
-        for i in range(vectors.shape[1] - 1):
-            vectors[j, i] = vectors[j, i + 1]
-        z = deviation_of(row[j], center[j], scale[j], frozen[j])
-        vectors[j, -1] = min(max(z, -CLIP), CLIP)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numba import njit
 
-from detectors.block import FloatArray, IntArray
+from detectors.block import FloatArray
 
 Options: TypeAlias = tuple[FloatArray, tuple[int, float, float]]  # (K, 2) weight and cap; rows and their weights
 
@@ -40,7 +40,7 @@ class AttributionSettings:
 
 
 class Attribution:
-    """Guilt from the raw per-variable scores of K detectors. Detectors without a part count where none has one."""
+    """Which of K detectors name the guilty, for :func:`attribute`. Those without a part count where none has one."""
 
     def __init__(self, detectors: Sequence[str], settings: AttributionSettings) -> None:
         parts = [getattr(settings, name, None) for name in detectors]
@@ -49,13 +49,6 @@ class Attribution:
         chosen = [part or Part(0.0) for part in parts]
         parts_of = np.array([[part.weight, part.cap] for part in chosen]).reshape(-1, 2)
         self.options: Options = (parts_of, (settings.opening_rows, settings.later, settings.outside))
-
-    def guilt(self, raw: FloatArray, places: IntArray) -> FloatArray:
-        """(T, D) from raw scores (T, K, D) and the rows' places (T,) in excursions."""
-        out = np.zeros((raw.shape[0], raw.shape[2]))
-        for t, place in enumerate(places.tolist()):
-            attribute(raw[t], place, self.options, out[t])
-        return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -48,6 +48,8 @@ class MutingSettings:
 class Muting:
     """Who of G detectors has lost its vote in each of C columns: the variables, or one for the whole row.
 
+    Rows are taken in by :func:`follow`, with `mutes`.
+
     muted: (G, C). share: (G, C) of the rows in which each was alone. Cost: some 2 ns a detector and column.
     """
 
@@ -57,15 +59,6 @@ class Muting:
         can_mute = detectors > 1 and settings.enabled
         options: Options = (1.0 / settings.window_rows, settings.mutes_at, settings.heard_at, can_mute)
         self.mutes: Mutes = (self._share, self.muted, options)
-
-    def follow(self, over: BoolArray, valid: BoolArray) -> BoolArray:
-        """(T, G, C) who was muted in each row, by the rows before it.
-
-        over: (T, G, C) who is over its line. valid: (T, C) False where nothing was there to be judged.
-        """
-        out = np.zeros(over.shape, dtype=np.bool_)
-        follow(over, valid, self.mutes, out)
-        return out
 
     def state(self) -> State:
         return {"share": self._share.copy(), "muted": self.muted.copy()}

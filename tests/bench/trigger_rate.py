@@ -91,8 +91,7 @@ def realise(noise: str, variables: int, promise: int, *, streams: int, rows: int
     for seed in range(streams):
         values = NOISES[noise](np.random.default_rng([seed, variables]), rows, variables)
         trigger = ChangeTrigger([f"v{i}" for i in range(variables)], settings)
-        fired = [trigger.step(row, t, t) for t, row in enumerate(values)]
-        found += [one for one in fired if one is not None and one.row >= FIRST_ROW]
+        found += [one for one in trigger.follow(values, np.arange(len(values)), 0) if one.row >= FIRST_ROW]
     uncalibrated = sum(not one.calibrated for one in found)
     return Realised(promise, streams * (rows - FIRST_ROW), len(found), uncalibrated)
 

@@ -87,9 +87,8 @@ def ssa(variables: int, rounds: int, *, span: int = 120, window: int = 12) -> No
 
     def step(rows: np.ndarray) -> None:
         nonlocal seen
-        for row in rows:
-            trigger.step(row, seen, seen)
-            seen += 1
+        trigger.follow(rows, np.arange(seen, seen + len(rows)), seen)
+        seen += len(rows)
 
     step(data[:span])
     contestants = [Contestant("ours", span, work(step, data[span:], span))]
