@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.causes.conditional import LARGEST_LEVERAGE, SCALE_FLOOR, with_lag
+from detectors.causes.descent import RATE, STAGES, Limits, factor_inside
 from detectors.causes.deviation import Baseline, standardise
 from detectors.causes.exceedance import HORIZONS, LEAST_LINE, LOUDEST, TAIL, log_excess
-from detectors.causes.learning import RATE, STAGES, inside
 
 Array = NDArray[np.float64]
 
@@ -87,18 +87,23 @@ def slow_signals(rows: Array, baseline: Baseline, weights: Array) -> Array:
     return np.hstack([z[1:], with_lag(z[1:], z[:-1]) @ weights])
 
 
-def slow_descend(correlation: Array, start: Array, free: Array, penalty: Array, iterations: int) -> Array:
-    """Weights (N, D) of the learned graph after some iterations from the start."""
+def slow_descend(correlation: Array, start: Array, limits: Limits, iterations: int) -> Array:
+    """Weights (N, D) of the learned graph after some iterations from the start, when all columns are candidates."""
     count = start.shape[1]
-    weights, mean, square = start * free, np.zeros_like(start), np.zeros_like(start)
+    weights = np.where(limits.free, start, limits.center)
+    weights[:count] *= factor_inside(weights[:count])
     for stage in STAGES:
+        mean, square = np.zeros_like(start), np.zeros_like(start)
         for step in range(1, iterations // len(STAGES) + 1):
             slope = stage * (correlation @ weights - correlation[:, :count])
             within = weights[:count]
             slope[:count] += 2 * within * np.linalg.inv(np.eye(count) - within**2).T
             mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope**2
             rate = RATE / (np.sqrt(square / (1 - 0.99**step)) + 1e-8)
-            moved = weights - rate * mean / (1 - 0.9**step)
-            weights = np.sign(moved) * np.maximum(0.0, np.abs(moved) - rate * stage * penalty) * free
-            weights[:count] = inside(weights[:count])
+            away = weights - rate * mean / (1 - 0.9**step) - limits.center
+            left = np.maximum(0.0, np.abs(away) - rate * stage * limits.penalty)
+            weights = limits.center + np.sign(away) * left * limits.free
+            weights[:count] *= factor_inside(weights[:count])
+        for i, j in np.argwhere(np.abs(weights[:count]) < np.abs(weights[:count].T)):
+            weights[i, j] = limits.center[i, j]
     return weights

@@ -26,21 +26,20 @@ correlate, and effects later than the lags of the model look new when their caus
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf, log, sqrt
+from math import inf
 
 import numpy as np
 
 from detectors.block import BoolArray, FloatArray
+from detectors.causes.descent import Limits, chance, descend
 from detectors.causes.graph import HOLDS, SINCE_CHANGE, UNTIL_CHANGE, CausalGraph
 from detectors.causes.learning import (
-    RATE,
-    STAGES,
     Learned,
     Moments,
     Parts,
     free_weights,
     graph_of,
-    inside,
+    penalties,
     why_not,
     without_cycles,
 )
@@ -64,7 +63,7 @@ def learn_disentangled(
 
     quiet, since: moments of the quiet rows and of those since the change.  before: its weights are where this update
     starts; its parts are those of the update before in the same episode, None at an episode's first.
-    Cost: two descents of settings.iterations times O(L D^3), three at an episode's first update.
+    Cost: two descents, three at an episode's first update.
     """
     count = len(variables)
     prior = given if given is not None else CausalGraph.empty(variables)
@@ -78,7 +77,8 @@ def learn_disentangled(
     old = relations(parts.quiet) | known  # A
     share = 0.5 * min(1.0, since.count / (ROWS_A_VARIABLE * count))
     mixed = (1.0 - share) * states[0] + share * states[1]
-    weights = _invariant(mixed, parts.quiet if known_parts is None else start, old, known, settings)
+    begin = parts.quiet if known_parts is None else start
+    weights = _invariant(mixed, quiet.count + since.count, begin, old, known, settings)
     pruned = _pruned(weights, known, settings.prune)
     now = _new_state(states[1], since.count, pruned, parts.dependent, old, known, settings)
     added = _added(now, pruned, old, known, settings.prune)
@@ -95,8 +95,8 @@ def relations(weights: FloatArray) -> BoolArray:
 
 def _first_parts(quiet: Moments, start: FloatArray, known: BoolArray, settings: LearningSettings) -> Parts:
     """The quiet rows alone: every relation may be one that is larger than chance makes."""
-    found = _invariant(quiet.correlation(), start, np.ones_like(known), known, settings)
-    least = max(settings.prune, chance(found.size, quiet.count))
+    found = _invariant(quiet.correlation(), quiet.count, start, np.ones_like(known), known, settings)
+    least = max(settings.prune, _noise(found.size, quiet.count))
     return Parts(_pruned(found, known, least), np.zeros_like(start))
 
 
@@ -110,14 +110,17 @@ def _pruned(weights: FloatArray, known: BoolArray, prune: float) -> FloatArray:
 
 
 def _invariant(
-    correlation: FloatArray, start: FloatArray, old: BoolArray, known: BoolArray, settings: LearningSettings
+    correlation: FloatArray, rows: int, start: FloatArray, old: BoolArray, known: BoolArray, settings: LearningSettings
 ) -> FloatArray:
     """Weights (N, D) of the old relations, and of each variable's own past; given ones are not penalised."""
     blocks = len(start) // len(known)
     free = free_weights(known, blocks) & np.tile(old | np.eye(len(known), dtype=np.bool_), (blocks, 1))
-    penalty = np.full_like(start, settings.sparsity)
-    penalty[np.tile(known, (blocks, 1))] = 0.0
-    return _settle(correlation, start, np.zeros_like(start), (free, penalty), settings.iterations)
+    penalty = penalties(known, settings.sparsity * chance(len(start), rows), blocks)
+    return _descend(correlation, start * free, Limits(free, np.zeros_like(start), penalty), settings)
+
+
+def _descend(correlation: FloatArray, start: FloatArray, limits: Limits, settings: LearningSettings) -> FloatArray:
+    return descend(correlation, start, limits, iterations=settings.iterations, candidates=settings.candidates)
 
 
 def _new_state(
@@ -133,41 +136,16 @@ def _new_state(
     blocks = len(invariant) // len(known)
     free: BoolArray = free_weights(known, blocks)
     new = np.tile(~_same_pair(old), (blocks, 1))
-    penalty = np.full_like(invariant, settings.sparsity)
-    penalty[new] = max(settings.sparsity, chance(int(new.sum()), rows))
+    penalty = np.full_like(invariant, settings.sparsity * chance(len(invariant), rows))
+    penalty[new] = max(settings.sparsity * chance(len(invariant), rows), _noise(int(new.sum()), rows))
     free &= new | np.tile(old | np.eye(len(known), dtype=np.bool_), (blocks, 1))
-    return _settle(correlation, invariant + added, invariant, (free, penalty), settings.iterations)
+    start = np.where(free, invariant + added, invariant)
+    return _descend(correlation, start, Limits(free, invariant, penalty), settings)
 
 
 def _same_pair(old: BoolArray) -> BoolArray:
     """(D, D) pairs that have a relation in either direction, and each variable with itself."""
     return np.asarray(old | old.T | np.eye(len(old), dtype=np.bool_))
-
-
-def _settle(
-    correlation: FloatArray,
-    start: FloatArray,
-    center: FloatArray,
-    limits: tuple[BoolArray, FloatArray],
-    iterations: int,
-) -> FloatArray:
-    """Proximal Adam as in `learning.descend`, drawn to a center (N, D) in place of 0. limits: free, penalty (N, D)."""
-    free, penalty = limits
-    count = start.shape[1]
-    weights, wanted, one = np.where(free, start, center), correlation[:, :count], np.eye(count)
-    weights[:count] = inside(weights[:count])
-    steps = max(1, iterations // len(STAGES))
-    for stage in STAGES:
-        mean, square = np.zeros_like(start), np.zeros_like(start)  # slopes of another stage are of another size
-        for step in range(1, steps + 1):
-            slope = stage * (correlation @ weights - wanted)
-            slope[:count] += 2.0 * weights[:count] * np.linalg.inv(one - weights[:count] ** 2).T
-            mean, square = 0.9 * mean + 0.1 * slope, 0.99 * square + 0.01 * slope**2
-            rate = RATE / (np.sqrt(square / (1.0 - 0.99**step)) + 1e-8)
-            away = weights - rate * mean / (1.0 - 0.9**step) - center
-            weights = center + free * np.sign(away) * np.maximum(0.0, np.abs(away) - rate * stage * penalty)
-            weights[:count] = inside(weights[:count])
-    return weights
 
 
 def _added(now: FloatArray, invariant: FloatArray, old: BoolArray, known: BoolArray, prune: float) -> FloatArray:
@@ -194,16 +172,13 @@ def _ended(
     louder = np.divide(spread[1], spread[0], out=np.zeros_like(spread[0]), where=spread[0] > 0.0)
     effect = np.maximum(louder, 1e-9)  # an effect that rests while its cause moves: as much is lacking as can be
     expected = relations(weights[0]) * worth[0] * louder[:, None] / effect[None, :]
-    least = chance(int((expected > 0.0).sum()), found[1].count)
+    least = _noise(int((expected > 0.0).sum()), found[1].count)
     return np.asarray((worth[1] < 0.5 * expected) & (expected - worth[1] > least))
 
 
-def chance(candidates: int, rows: int) -> float:
-    """The largest of so many correlations of independent noise, about (Donoho and Johnstone's universal threshold).
-
-    Infinite below FEWEST_ROWS rows, where it holds no longer.
-    """
-    return sqrt(2.0 * log(max(2, candidates)) / rows) if rows >= FEWEST_ROWS else inf
+def _noise(choices: int, rows: int) -> float:
+    """What chance makes of so many relations; infinite below FEWEST_ROWS rows, where that holds no longer."""
+    return chance(choices, rows) if rows >= FEWEST_ROWS else inf
 
 
 def _worth(correlation: FloatArray, weights: FloatArray) -> FloatArray:

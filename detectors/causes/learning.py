@@ -2,30 +2,27 @@
 
 Model (DYNOTEARS, Pamfil et al. 2020): each variable is a linear function of the others in the same row and of all in
 the L rows before. The loss needs nothing but second moments, so its cost does not grow with the number of rows, and
-moments of batches add up. Acyclicity of the within-row part is DAGMA's log-determinant (Bello et al. 2022), which is
-better conditioned than the trace of an exponential and needs one inverse an iteration.
+moments of batches add up. How the weights are found, acyclic within a row: .descent.
 
-What is ours: the user's graph as a prior (its relations are neither penalised nor reversed nor dropped), a budget of
-iterations in place of convergence at any price, and breaking what cycles are left at their weakest learned edge.
-It does badly where effects are not linear, where the fault itself is all the variance there is, and below some
-3 rows a variable.
+What is ours: a penalty as large as what chance makes with so many columns and rows, the user's graph as a prior (its
+relations are neither penalised nor reversed nor dropped), a budget of iterations in place of convergence at any price,
+and breaking what cycles are left at their weakest learned edge. It does badly where effects are not linear, where the
+fault itself is all the variance there is, below some 3 rows a variable, and at telling cause from effect within a row:
+where noise is normal and all is in one row, second moments do not say which is which.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 
 from detectors.block import BoolArray, FloatArray
+from detectors.causes.descent import Limits, chance, descend
 from detectors.causes.graph import CausalGraph
 from detectors.causes.settings import LearningSettings
 
-STAGES = (1.0, 0.1, 0.01)  # DAGMA's central path: the share of the loss against acyclicity
-RATE = 0.03  # Adam's step, in standardised weights
-RADIUS = 0.9  # largest spectral radius of W o W on the way
-POWER_STEPS = 12
 CONSTANT = 1e-12  # a variance at or below this is that of a constant
+RIDGE = 1e-3  # of the least squares: columns may be equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +51,29 @@ class Moments:
 
 
 def moments(rows: FloatArray, lags: int) -> Moments:
-    """Moments of rows (T, D) without gaps; the first L only serve as lags. T <= L gives the moments of no rows."""
-    columns = [rows[lags - lag : len(rows) - lag] for lag in range(lags + 1)]
+    """Moments of rows (T, D) without gaps; the first L only serve as lags. T <= L gives the moments of no rows.
+
+    Products of lags a and b are those of 0 and b - a but for a few rows at either end: O(T L D^2), not O(T L^2 D^2).
+    """
+    size = rows.shape[1] * (lags + 1)
     if len(rows) <= lags:
-        columns = [rows[:0]] * (lags + 1)
-    table = np.concatenate(columns, axis=1)
-    return Moments(table.sum(axis=0), table.T @ table, len(table), lags)
+        return Moments(np.zeros(size), np.zeros((size, size)), 0, lags)
+    columns = [rows[lags - lag : len(rows) - lag] for lag in range(lags + 1)]
+    products = np.empty((lags + 1, rows.shape[1], lags + 1, rows.shape[1]))
+    for gap in range(lags + 1):
+        block = columns[0].T @ columns[gap]
+        for lag in range(lags + 1 - gap):
+            if lag:
+                block = block + _edge(rows, lags - lag, gap) - _edge(rows, len(rows) - lag, gap)
+            products[lag, :, lag + gap, :] = block
+            products[lag + gap, :, lag, :] = block.T
+    total = np.concatenate([column.sum(axis=0) for column in columns])
+    return Moments(total, products.reshape(size, size), len(columns[0]), lags)
+
+
+def _edge(rows: FloatArray, row: int, gap: int) -> FloatArray:
+    """(D, D) what one row adds to the products with the row so far before it."""
+    return np.outer(rows[row], rows[row - gap])
 
 
 def moments_around(before: FloatArray, between: FloatArray, after: FloatArray, lags: int) -> tuple[Moments, Moments]:
@@ -98,8 +112,8 @@ def learn(
 ) -> Learned:
     """The graph of the variables that explains the moments, starting from the graph before.
 
-    Cost: settings.iterations times O(L D^3). Wider systems than settings.max_variables keep the given graph, with a
-    note that says so; so do fewer than 3 rows a variable.
+    Cost: that of :func:`detectors.causes.descent.descend`. Wider systems than settings.max_variables keep the given
+    graph, with a note that says so; so do fewer than 3 rows a variable.
     """
     count = len(variables)
     prior = given if given is not None else CausalGraph.empty(variables)
@@ -107,8 +121,12 @@ def learn(
     if reason := why_not(found, count, settings):
         return Learned(prior, start, reason)
     known = prior.adjacency()
-    weights = descend(found.correlation(), start, known, settings)
-    graph = graph_of(weights, variables, prior, known, settings.prune)
+    free = free_weights(known, found.lags + 1)
+    penalty = penalties(known, settings.sparsity * chance(len(start), found.count), found.lags + 1)
+    limits = Limits(free, np.zeros_like(start), penalty)
+    correlation = found.correlation()
+    weights = descend(correlation, start * free, limits, iterations=settings.iterations, candidates=settings.candidates)
+    graph = graph_of(refitted(correlation, weights, known, settings.prune), variables, prior, known, settings.prune)
     return Learned(replace(graph, rows=found.count), weights)
 
 
@@ -121,57 +139,6 @@ def why_not(found: Moments, count: int, settings: LearningSettings) -> str:
     return ""
 
 
-def descend(correlation: FloatArray, start: FloatArray, known: BoolArray, settings: LearningSettings) -> FloatArray:
-    """Weights (N, D), [i, j] of what moves j: proximal Adam on the smooth loss, the L1 part by shrinking."""
-    count = start.shape[1]
-    free = free_weights(known, len(start) // count)
-    penalty = settings.sparsity * ~np.tile(known, (len(start) // count, 1))
-    weights = start * free
-    averages = np.zeros((2, *start.shape))
-    wanted, one = np.ascontiguousarray(correlation[:, :count]), np.eye(count)
-    steps = max(1, settings.iterations // len(STAGES))
-    for stage in STAGES:
-        for step in range(1, steps + 1):
-            inverse = np.linalg.inv(one - weights[:count] ** 2)
-            unbias = (1 - 0.9**step, 1 - 0.99**step)
-            _move(correlation @ weights, wanted, inverse, stage, unbias, (penalty, free), averages, weights)
-            weights[:count] = inside(weights[:count])
-    return weights
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _move(
-    product: FloatArray,
-    wanted: FloatArray,
-    inverse: FloatArray,
-    stage: float,
-    unbias: tuple[float, float],
-    limits: tuple[FloatArray, BoolArray],
-    averages: FloatArray,
-    weights: FloatArray,
-) -> None:
-    """One step of Adam on the weights (N, D), in place, and the shrinking after it.
-
-    The slope is that of the loss, product - wanted with product = correlation @ weights, and within a row that of
-    -log det(I - W o W): 2 W o (I - W o W)^-T, zero exactly where no cycle passes; inverse (D, D) is of I - W o W.
-    averages: (2, N, D) of the slope and of its square. limits: penalty and free, both (N, D).
-    """
-    penalty, free = limits
-    mean, square = averages[0], averages[1]
-    size = weights.shape[1]
-    for i in range(weights.shape[0]):
-        for j in range(size):
-            slope = stage * (product[i, j] - wanted[i, j])
-            if i < size:
-                slope += 2 * weights[i, j] * inverse[j, i]
-            mean[i, j] = 0.9 * mean[i, j] + 0.1 * slope
-            square[i, j] = 0.99 * square[i, j] + 0.01 * (slope * slope)
-            rate = RATE / (np.sqrt(square[i, j] / unbias[1]) + 1e-8)
-            moved = weights[i, j] - rate * mean[i, j] / unbias[0]
-            size_left = max(0.0, abs(moved) - rate * stage * penalty[i, j])
-            weights[i, j] = np.sign(moved) * size_left * free[i, j]
-
-
 def free_weights(known: BoolArray, blocks: int) -> BoolArray:
     """(N, D) which weights may differ from 0: no variable moves itself within a row, no given relation is reversed."""
     free = np.ones((blocks * len(known), len(known)), dtype=np.bool_)
@@ -179,21 +146,20 @@ def free_weights(known: BoolArray, blocks: int) -> BoolArray:
     return free
 
 
-def inside(within: FloatArray) -> FloatArray:
-    """Scaled so that I - W o W stays an M-matrix: the spectral radius of W o W at most 0.9.
+def penalties(known: BoolArray, size: float, blocks: int) -> FloatArray:
+    """(N, D) that size, and none for given relations."""
+    return np.where(np.tile(known, (blocks, 1)), 0.0, size)
 
-    For a positive v the largest (S v) / v bounds the radius of a matrix S >= 0 from above (Collatz, Wielandt); a few
-    steps of power iteration make that bound tight, at a fraction of the cost of eigenvalues.
-    """
-    squares = within**2
-    direction = np.ones(len(squares))
-    for _ in range(POWER_STEPS):
-        image = squares @ direction
-        bound = float((image / direction).max())
-        if bound <= RADIUS:
-            return within
-        direction = image / image.max() + 1e-3
-    return np.asarray(within * np.sqrt(RADIUS / bound))
+
+def refitted(correlation: FloatArray, weights: FloatArray, known: BoolArray, prune: float) -> FloatArray:
+    """Weights (N, D) of what is strong enough or given, by least squares: without what the penalty took from them."""
+    kept = np.where((np.abs(weights) >= prune) | np.tile(known, (len(weights) // len(known), 1)), weights, 0.0)
+    kept[: len(known)] = without_cycles(kept[: len(known)], known)
+    for j in range(len(known)):
+        chosen = np.flatnonzero(kept[:, j])
+        gram = correlation[np.ix_(chosen, chosen)] + RIDGE * np.eye(len(chosen))
+        kept[chosen, j] = np.linalg.solve(gram, correlation[chosen, j])
+    return kept
 
 
 def graph_of(

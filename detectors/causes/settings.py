@@ -66,10 +66,11 @@ class LearningSettings:
 
     enabled: bool = True
     form: Literal["joint", "disentangled"] = "joint"
-    max_variables: int = 120  # wider systems keep the given graph only
+    max_variables: int = 200  # wider systems keep the given graph only
     iterations: int = 90  # in all, of one update; the next one goes on from there
-    lags: int = 1
-    sparsity: float = 0.02
+    lags: int = 3
+    candidates: int = 32  # of each variable, those it correlates with most, now or earlier; given ones come on top
+    sparsity: float = 0.8  # penalty of an edge, in units of what chance makes: sqrt(2 log(D (lags + 1)) / rows)
     prune: float = 0.1  # smallest standardised weight of an edge
 
 
