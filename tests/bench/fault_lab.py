@@ -21,7 +21,7 @@ and AC@1 of the plain deviation ranking beside it; false, episodes before the fa
 Hamming distance of the graph that was learned over that of the empty graph (1 = no better than no graph), and new,
 how many relations it tells as there only since the fault (there are none but a later one, of delay). Then how well
 confidence told right first answers from wrong ones (area under the curve), and how often a cause outside was said to
-be unknown at the level that refuses a tenth of the right answers.
+be unknown at the level that refuses a tenth of the right answers, and at the default one.
 """
 
 import argparse
@@ -255,10 +255,13 @@ def calibration(trials: Sequence[Trial]) -> list[str]:
     wrong = [trial.confidence for trial in found if trial.rank != 1 and trial.kind != "outside"]
     outside = [trial.confidence for trial in found if trial.kind == "outside"]
     level, unknown = unknown_at(right, outside)
+    default = CausesSettings().unknown_below
+    refused = [float(np.mean(np.array(some) < default)) if some else float("nan") for some in (right, wrong, outside)]
     return [
         f"confidence of {len(right)} right against {len(wrong)} wrong first answers: "
         f"area {area_under_curve(right, wrong):.2f}",
         f"below {level:.2f}, a tenth of the right ones: {unknown:.2f} of {len(outside)} answers to a cause outside",
+        "below {:.2f}, the default: {:.2f} of the right, {:.2f} of the wrong, {:.2f} outside".format(default, *refused),
     ]
 
 
