@@ -5,8 +5,8 @@ the first entity then puts the confidence below one half; how far it stays ahead
 
 The number orders the answers of one system; it is no probability. (Ours. Tried and dropped: a logistic map from leads
 and evidence to "right", learned for each system from faults, and from faults whose root was then withheld, injected
-into its own quiet rows and propagated by its own linear model. It orders the answers to labelled faults worse on four
-sets of five, and the level that refuses a tenth of the right ones differs more.)
+into its own quiet rows and propagated by its own linear model. It orders the answers to labelled faults worse on each
+of the four sets it was tried on.)
 """
 
 from collections.abc import Sequence
