@@ -22,7 +22,7 @@ from detectors.causes.graph import CausalGraph
 from detectors.causes.settings import LearningSettings
 
 CONSTANT = 1e-12  # a variance at or below this is that of a constant
-RIDGE = 1e-3  # of the least squares: columns may be equal
+RIDGE = 0.02  # of the last regression: columns may be equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +152,20 @@ def penalties(known: BoolArray, size: float, blocks: int) -> FloatArray:
 
 
 def refitted(correlation: FloatArray, weights: FloatArray, known: BoolArray, prune: float) -> FloatArray:
-    """Weights (N, D) of what is strong enough or given, by least squares: without what the penalty took from them."""
-    kept = np.where((np.abs(weights) >= prune) | np.tile(known, (len(weights) // len(known), 1)), weights, 0.0)
-    kept[: len(known)] = without_cycles(kept[: len(known)], known)
-    for j in range(len(known)):
-        chosen = np.flatnonzero(kept[:, j])
+    """Weights (N, D) of each relation's strongest lag, if strong enough or given, by ridge regression together with the
+    variable's own past: without what the penalty took from them."""
+    count = len(known)
+    kept = np.where((np.abs(weights) >= prune) | np.tile(known, (len(weights) // count, 1)), weights, 0.0)
+    kept[:count] = without_cycles(kept[:count], known)
+    layers = kept.reshape(-1, count, count)
+    strongest = np.abs(layers).argmax(axis=0)[None] == np.arange(len(layers))[:, None, None]
+    asked = (strongest & ((layers != 0.0) | known) | np.eye(count, dtype=np.bool_) & (layers != 0.0)).reshape(-1, count)
+    out = np.zeros_like(weights)
+    for j in range(count):
+        chosen = np.flatnonzero(asked[:, j])
         gram = correlation[np.ix_(chosen, chosen)] + RIDGE * np.eye(len(chosen))
-        kept[chosen, j] = np.linalg.solve(gram, correlation[chosen, j])
-    return kept
+        out[chosen, j] = np.linalg.solve(gram, correlation[chosen, j])
+    return out
 
 
 def graph_of(
