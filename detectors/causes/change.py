@@ -71,17 +71,19 @@ class ChangeTrigger:
     def follow(self, rows: FloatArray, times: IntArray, first: int) -> list[Trigger]:
         found, taken = [], 0
         while taken < len(rows):
-            self._history.make_room()
-            self._judged.make_room()
             past = self._history.arrays, self._judged.arrays
-            taken, fired, is_due, statistic, limit, calibrated = follow(
+            until, fired, is_due, statistic, limit, calibrated = follow(
                 rows, taken, self._fit, self._threshold, past, self._carry, self._options
             )
+            if until == taken:  # for want of room
+                self._history.make_room()
+                self._judged.make_room()
             if fired:
-                last = taken - 1
+                last = until - 1
                 found.append(Trigger(int(times[last]), first + last, self.name, statistic, limit, calibrated))
             if is_due:
                 self._refit()
+            taken = until
         return found
 
     def _refit(self) -> None:
