@@ -5,8 +5,8 @@ silence    who was there regularly, and stays away                          dete
 detectors  score the rows against what they knew at the segment's start     detectors.online
 vote       one scale, one decision, the line, the learning guard            detectors.combine
 report     who voted what, what was expected, and what would have been quiet   detectors.combine.report
-causes     triggers, and ranked causes after them                           detectors.causes
 learning   at the segment's end, each row with the weight the vote left it  detectors.segments
+causes     triggers, and ranked causes after them, of all rows at hand      detectors.causes
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from detectors.combine.line import LineSettings
 from detectors.combine.report import Reporter
 from detectors.combine.vote import Vote
 from detectors.combine.what_if import Counterfactuals
-from detectors.findings import Findings, Ranking, Standing, Trigger, joined
+from detectors.findings import Findings, Standing, joined
 from detectors.intake import Intake
 from detectors.online.registry import build
 from detectors.online.repad2 import Repad2
@@ -104,12 +104,18 @@ class Monitor:
         if block.values.shape[1] != len(self.variables):
             raise ValueError(f"a block of this system has {len(self.variables)} variables, got {block.values.shape[1]}")
         if 0 < len(block) <= rows_left(self._rows):
-            return self._piece(block)
-        found = [self._piece(Block(block.times[s], block.values[s])) for s in cut(self._rows, len(block))]
-        return joined(block.times, found, len(self.variables))
+            found = self._piece(block)
+        else:
+            pieces = [self._piece(Block(block.times[s], block.values[s])) for s in cut(self._rows, len(block))]
+            found = joined(block.times, pieces, len(self.variables))
+        if self.settings.causes.enabled and len(block):
+            triggers, rankings = self._causes.step(block, found.verdicts, found.variable_scores)
+            found.triggers.extend(triggers)
+            found.rankings.extend(rankings)
+        return found
 
     def _piece(self, block: Block) -> Findings:
-        """Rows of one segment."""
+        """Rows of one segment: all but the causes, which take nothing from segments and many rows better than few."""
         rows = self._intake.read(block.values)
         silences = self._silences.follow(block, rows)
         self._counterfactuals.remember()
@@ -117,10 +123,6 @@ class Monitor:
         judged = self._vote.judge(rows, opinions)
         details = self._reporter.report(block, rows, opinions, judged)
         details = self._counterfactuals.add(details, rows, opinions, judged)
-        triggers: list[Trigger] = []
-        rankings: list[Ranking] = []
-        if self.settings.causes.enabled:
-            triggers, rankings = self._causes.step(block, judged.verdicts, judged.guilt)
         self._pending.add(rows, judged.weights)
         if self._pending.is_complete:
             learned, weights = self._pending.take()
@@ -135,10 +137,8 @@ class Monitor:
             judged.guilt,
             judged.normal,
             details,
-            triggers,
-            rankings,
-            silences,
-            judged.scores,
+            silences=silences,
+            unsmoothed=judged.scores,
         )
 
     def set_line(self, settings: LineSettings) -> None:

@@ -13,7 +13,7 @@ from reference_causes import (
 
 from detectors.causes.conditional import fit_conditional
 from detectors.causes.deviation import fit_baseline, standardise
-from detectors.causes.exceedance import fit_lines, log_excess, past_statistics, running_totals
+from detectors.causes.exceedance import fit_lines, log_excess, past_statistics
 from detectors.causes.signals import advance, exceed
 
 CAP = 9.0
@@ -41,6 +41,14 @@ def test_the_baseline_equals_a_plain_one(rows: int) -> None:
     np.testing.assert_array_equal(found.constant, width == 0.0)
 
 
+@pytest.mark.parametrize("peers", [3, 4, 11, 12])
+def test_the_floor_is_taken_from_the_deviation_of_the_peers_medians(peers: int) -> None:
+    x = heavy(50, peers, peers) + np.arange(peers) ** 2.0
+    found = fit_baseline(x, np.zeros(peers, dtype=np.int64), peer_floor=0.5)
+    center, spread, _ = slow_center_and_spread(x)
+    np.testing.assert_array_equal(found.scale, spread + 0.5 * np.median(np.abs(center - np.median(center))))
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(24, 2), (40, 30), (1440, 38)])
 def test_the_conditional_model_equals_a_plain_one(rows: int, columns: int) -> None:
     z = heavy(rows, columns, 0)
@@ -51,11 +59,10 @@ def test_the_conditional_model_equals_a_plain_one(rows: int, columns: int) -> No
 def test_lines_and_past_statistics_equal_plain_ones(rows: int, columns: int) -> None:
     signals = heavy(rows, columns, rows)
     signals[rows // 2 :, 0] = 0.0
-    totals = running_totals(signals)
-    lines = fit_lines(totals)
+    lines = fit_lines(signals)
     np.testing.assert_array_equal(lines, slow_lines(signals))
     for low in (lines, 0.3 * lines, np.full(lines.shape, np.inf)):
-        np.testing.assert_array_equal(past_statistics(totals, low, CAP), slow_statistics(signals, low, CAP))
+        np.testing.assert_array_equal(past_statistics(signals, low, CAP), slow_statistics(signals, low, CAP))
 
 
 def test_row_by_row_the_statistic_is_that_of_all_rows_at_once() -> None:

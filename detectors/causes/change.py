@@ -7,15 +7,16 @@ the refits follow. All of it ours.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.block import FloatArray, IntArray, State
 from detectors.causes.change_kernel import FIRST_FIT, FITTED, KNOWN, LEARNED, Options, empty_carry, follow, take_up
 from detectors.causes.conditional import Conditional, fit_conditional
 from detectors.causes.deviation import Baseline, fit_baseline, peer_groups, standardise
-from detectors.causes.exceedance import HORIZONS, fit_lines, past_statistics, running_totals
+from detectors.causes.exceedance import HORIZONS, fit_lines, past_statistics
 from detectors.causes.peaks import alarm_threshold
 from detectors.causes.ring import Ring
 from detectors.causes.settings import CausesSettings
@@ -70,23 +71,24 @@ class ChangeTrigger:
     def follow(self, rows: FloatArray, times: IntArray, first: int) -> list[Trigger]:
         found, taken = [], 0
         while taken < len(rows):
-            self._history.make_room()
-            self._judged.make_room()
             past = self._history.arrays, self._judged.arrays
-            taken, fired, is_due, statistic, limit, calibrated = follow(
+            until, fired, is_due, statistic, limit, calibrated = follow(
                 rows, taken, self._fit, self._threshold, past, self._carry, self._options
             )
+            if until == taken:  # for want of room
+                self._history.make_room()
+                self._judged.make_room()
             if fired:
-                last = taken - 1
+                last = until - 1
                 found.append(Trigger(int(times[last]), first + last, self.name, statistic, limit, calibrated))
             if is_due:
                 self._refit()
+            taken = until
         return found
 
     def _refit(self) -> None:
         self._carry.counts[FITTED] = self._carry.counts[LEARNED]
-        past = self._judged.rows().astype(np.float64)
-        self._take_up(fit_model(self._history.rows(), past, self._groups, self._settings))
+        self._take_up(fit_model(self._history.rows(), self._judged.rows(), self._groups, self._settings))
 
     def _take_up(self, model: Model) -> None:
         """Judge by this model from now on, as if it had judged the last rows too."""
@@ -122,24 +124,23 @@ class ChangeTrigger:
             self._take_up(_model_of(state))
 
 
-def fit_model(rows: FloatArray, past: FloatArray, groups: IntArray, settings: CausesSettings) -> Model:
+def fit_model(rows: FloatArray, past: NDArray[Any], groups: IntArray, settings: CausesSettings) -> Model:
     """The model of quiet rows (N, D) and of the signals (M, 2 D) of those that a model before it judged.
 
     O(N D^2 + D^3).
     """
     baseline = fit_baseline(rows, groups, peer_floor=settings.evidence.peer_floor)
     conditional = fit_conditional(standardise(rows, baseline), ridge=settings.evidence.ridge)
-    totals = running_totals(past)
-    lines = fit_lines(totals) if len(past) >= FIRST_FIT else np.full((len(HORIZONS), past.shape[1]), np.inf)
-    return Model(baseline, conditional, lines, _threshold(totals, lines, settings))
+    lines = fit_lines(past) if len(past) >= FIRST_FIT else np.full((len(HORIZONS), past.shape[1]), np.inf)
+    return Model(baseline, conditional, lines, _threshold(past, lines, settings))
 
 
-def _threshold(totals: FloatArray, lines: FloatArray, settings: CausesSettings) -> float | None:
-    """That keeps the promise on the past, from its running totals (2 D, M + 1); None: the past is too short."""
-    signals, known = len(totals), totals.shape[1] - 1
+def _threshold(past: NDArray[Any], lines: FloatArray, settings: CausesSettings) -> float | None:
+    """That keeps the promise on the past (M, 2 D); None: it is too short."""
+    known, signals = past.shape
     if known < max(ARMED_ROWS, ARMED_FACTOR * signals // 2):
         return None
-    statistics = past_statistics(totals, lines, settings.change.cap)
+    statistics = past_statistics(past, lines, settings.change.cap)
     return alarm_threshold(statistics, rows_per_alarm=settings.change.rows_per_false_alarm)
 
 

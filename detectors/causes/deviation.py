@@ -87,16 +87,15 @@ def _measure_spread(
     mean, squares = np.zeros(size), np.zeros(size)
     lowest, highest = np.full(size, np.inf), np.full(size, -np.inf)
     for t in range(rows.shape[0]):
-        for j in range(size):
-            if present[t, j]:
-                mean[j] += rows[t, j] - center[j]
-                lowest[j], highest[j] = min(lowest[j], rows[t, j]), max(highest[j], rows[t, j])
+        for j in range(size):  # a choice in place of a branch: the compiler makes vectors of it
+            mean[j] += rows[t, j] - center[j] if present[t, j] else 0.0
+            lowest[j] = min(lowest[j], rows[t, j] if present[t, j] else np.inf)
+            highest[j] = max(highest[j], rows[t, j] if present[t, j] else -np.inf)
     mean /= count
     for t in range(rows.shape[0]):
         for j in range(size):
-            if present[t, j]:
-                away = rows[t, j] - center[j] - mean[j]
-                squares[j] += away * away
+            away = rows[t, j] - center[j] - mean[j] if present[t, j] else 0.0
+            squares[j] += away * away
     for j in range(size):
         deviation[j] = np.sqrt(squares[j] / count[j])
         width[j] = max(highest[j] - lowest[j], 0.0)
@@ -109,8 +108,14 @@ def _peer_spread(center: FloatArray, groups: IntArray) -> FloatArray:
         peers = np.flatnonzero(groups == group)
         if len(peers) >= PEERS:
             levels = center[peers]
-            spread[peers] = np.median(np.abs(levels - np.median(levels)))
+            spread[peers] = _median(np.abs(levels - _median(levels)))
     return spread
+
+
+def _median(x: FloatArray) -> float:
+    """Of finite numbers; many times as fast as numpy's for a few."""
+    ordered = sorted(x.tolist())
+    return float(0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]))
 
 
 def standardise(rows: FloatArray, baseline: Baseline) -> FloatArray:

@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from detectors.block import FloatArray, IntArray, State
-from detectors.causes.ring import Arrays, Ring, push
+from detectors.causes.ring import Arrays, Ring, has_room, push
 
 CALM_ROWS = 10  # rows without verdict or trigger until a row counts as quiet again
 
@@ -44,10 +44,12 @@ class History:
         """Rows (T, D) with their times, and whether something happened in them, and whether an episode is open."""
         taken = 0
         while taken < len(rows):
-            count = min(self._rows.make_room(len(rows) - taken), self._times.make_room(len(rows) - taken))
             rings = self._rows.arrays, self._times.arrays
-            _take(rows[taken:], times[taken:], count, rings, self._counts, active, is_open, self._accept_rows)
-            taken += count
+            until = _take(rows, times, taken, rings, self._counts, active, is_open, self._accept_rows)
+            if until == taken:  # for want of room
+                self._rows.make_room()
+                self._times.make_room()
+            taken = until
 
     def state(self) -> State:
         return {"history": self.rows.copy(), "times": self._times.rows().copy(), "counts": self._counts.copy()}
@@ -62,17 +64,21 @@ class History:
 def _take(
     rows: FloatArray,
     times: IntArray,
-    count: int,
+    start: int,
     rings: tuple[Arrays, Arrays],
     counts: IntArray,
     active: bool,
     is_open: bool,
     accept_rows: int,
-) -> None:
-    for t in range(count):
+) -> int:
+    """Take rows from start on, while there is room; the row after the last one taken."""
+    for t in range(start, rows.shape[0]):
+        if not (has_room(rings[0]) and has_room(rings[1])):
+            return t
         counts[CALM] = 0 if active else counts[CALM] + 1
         is_quiet = not is_open and counts[CALM] >= CALM_ROWS
         counts[UNREST] = 0 if is_quiet else counts[UNREST] + 1
         if is_quiet or counts[UNREST] > accept_rows:
             push(rings[0], rows[t])
             push(rings[1], times[t : t + 1])
+    return int(rows.shape[0])

@@ -50,7 +50,7 @@ class Ring:
         if not free:
             kept = self.rows()
             self._store = self._with_room(max(2 * len(kept), len(kept) + 1))
-            self._store[: len(kept)] = kept
+            self._store.reshape(-1)[: kept.size] = kept.reshape(-1)  # flat: else numpy copies twice where they overlap
             self._place[0] = len(kept)
             free = len(self._store) - len(kept)
         return min(free, rows)
