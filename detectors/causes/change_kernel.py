@@ -12,7 +12,7 @@ from numba import njit
 from detectors.block import FloatArray, IntArray
 from detectors.causes.exceedance import HORIZONS, sum_of_largest
 from detectors.causes.ring import Arrays as RingArrays
-from detectors.causes.ring import has_room, push
+from detectors.causes.ring import copy, has_room, push
 from detectors.causes.signals import Fit, advance, all_finite, exceed
 
 FIRST_FIT = 20  # quiet rows
@@ -79,11 +79,11 @@ def follow(
         if not (has_room(past[0]) and has_room(past[1])):
             return t, False, False, statistic, limit, calibrated
         row, judged = rows[t], past[1][1][1]
-        carry.recent[carry.counts[RECENT] % carry.recent.shape[0]] = row
+        copy(row, carry.recent[carry.counts[RECENT] % carry.recent.shape[0]])
         carry.counts[RECENT] += 1
         if carry.counts[FITTED] > 0:
             statistic = _judge(row, fit, options[1], carry, profile)
-            seen[:] = carry.signals[carry.counts[KNOWN] % carry.signals.shape[0]]
+            copy(carry.signals[carry.counts[KNOWN] % carry.signals.shape[0]], seen)
         limit, calibrated = _limit(threshold, judged, carry, options)
         fired = _is_new(statistic, profile, limit, carry)
         carry.levels[SURPLUS] = max(0.0, carry.levels[SURPLUS] - options[3]) + fired
@@ -137,7 +137,10 @@ def _is_new(statistic: float, profile: FloatArray, limit: float, carry: Carry) -
         return False
     if 0 < carry.counts[HELD] <= HORIZONS[-1]:  # the moving sums still fill
         return False
-    return bool(sum_of_largest(np.maximum(profile - carry.held, 0.0)) >= limit)
+    news = np.empty(profile.shape[0])
+    for j in range(news.shape[0]):
+        news[j] = max(profile[j] - carry.held[j], 0.0)
+    return bool(sum_of_largest(news) >= limit)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -145,7 +148,8 @@ def _hold(fired: bool, statistic: float, profile: FloatArray, limit: float, carr
     """Remember the change that is on, so that it fires once, until it is over."""
     held, counts = carry.held, carry.counts
     if fired:
-        held[:], counts[HELD] = profile, 1
+        copy(profile, held)
+        counts[HELD] = 1
     elif counts[HELD] > 0 and statistic < FELL * limit:
         held[:], counts[HELD] = 0.0, 0
     elif counts[HELD] > 0:
@@ -167,7 +171,8 @@ def _wait(row: FloatArray, seen: FloatArray, past: Past, carry: Carry) -> None:
         counts[OLDEST] = (place + 1) % LATENCY
     else:
         counts[WAITING] += 1
-    waiting[place, :size], waiting[place, size:] = row, seen
+    copy(row, waiting[place, :size])
+    copy(seen, waiting[place, size:])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

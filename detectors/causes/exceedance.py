@@ -113,7 +113,8 @@ def _over(totals: FloatArray, lines: FloatArray, horizon: int) -> tuple[IntArray
         if found + over > sizes.shape[0]:
             room = 2 * (found + over)
             more_places, more_sizes = np.empty((2, room), dtype=np.int64), np.empty(room)
-            more_places[:, :found], more_sizes[:found] = places[:, :found], sizes[:found]
+            for i in range(found):
+                more_places[0, i], more_places[1, i], more_sizes[i] = places[0, i], places[1, i], sizes[i]
             places, sizes = more_places, more_sizes
         for t in range(sums.shape[0] if over > 0 else 0):
             if sums[t] > lines[j]:

@@ -78,7 +78,7 @@ class Ring:
 def push(ring: Arrays, row: NDArray[Any]) -> None:
     """Add a row (width,), for which there must be room."""
     store, place = ring
-    store[place[0]] = row
+    copy(row, store[place[0]])
     place[0] += 1
     place[1] = min(place[1] + 1, place[2])
 
@@ -87,3 +87,10 @@ def push(ring: Arrays, row: NDArray[Any]) -> None:
 def has_room(ring: Arrays) -> bool:
     """For one more row."""
     return bool(ring[1][0] < ring[0].shape[0])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def copy(source: NDArray[Any], target: NDArray[Any]) -> None:
+    """A loop: numba takes seconds to compile target[:] = source."""
+    for k in range(source.shape[0]):
+        target[k] = source[k]

@@ -34,7 +34,9 @@ def advance(row: FloatArray, number: int, fit: Fit, signals: FloatArray) -> None
     for k in range(size):
         for j in range(size):
             residual[j] += now[k] * weights[k, j] + before[k] * weights[size + k, j]
-    signals[number % rows, :size], signals[number % rows, size:] = now, residual
+    newest = signals[number % rows]
+    for j in range(size):
+        newest[j], newest[size + j] = now[j], residual[j]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -74,4 +76,7 @@ def _times_over(signals: FloatArray, number: int, span: int, line: FloatArray, t
 @njit(cache=True, nogil=True, error_model="numpy")
 def all_finite(values: FloatArray) -> bool:
     """No value is NaN or infinite."""
-    return bool(np.isfinite(values).all())
+    odd = 0
+    for value in values:
+        odd += not np.isfinite(value)
+    return odd == 0
