@@ -23,6 +23,7 @@ from detectors.findings import Trigger
 
 FIRST_FIT = 20  # quiet rows
 REFIT = 0.12  # of the quiet rows known, up to twice that for a full past: refits are rare where they matter little
+NEWER, FEWEST_NEWER = 0.5, 240  # of the judged rows, at least so many: older ones were judged by poorer models
 OWN_PAST = 30  # rows a model judged, before a line means anything
 ARMED_ROWS, ARMED_FACTOR = 120, 2  # calibrated from so many judged rows, and so many times D, on
 RECORD = 0.9  # until then, an alarm must nearly beat all rows before it
@@ -153,10 +154,16 @@ class ChangeTrigger:
         rows = self._history.rows()
         baseline = fit_baseline(rows, self._groups, peer_floor=evidence.peer_floor)
         conditional = fit_conditional(standardise(rows, baseline), ridge=evidence.ridge)
-        past = self._judged.rows().astype(np.float64)
+        past = self._newer_judged()
         totals = running_totals(past)
         lines = fit_lines(totals) if len(past) >= FIRST_FIT else self._no_lines()
         self._take_up(Model(baseline, conditional, lines, self._threshold(totals, lines)))
+
+    def _newer_judged(self) -> FloatArray:
+        """(N, 2 D) what the lines and the threshold are drawn from."""
+        judged = self._judged.rows()
+        count = max(int(NEWER * len(judged)), FEWEST_NEWER)
+        return np.asarray(judged[-count:], dtype=np.float64)
 
     def _no_lines(self) -> FloatArray:
         return np.full((len(HORIZONS), 2 * len(self._held)), np.inf)
