@@ -30,6 +30,7 @@ RECORD = 0.9  # until then, an alarm must nearly beat all rows before it
 BEYOND_CHANCE = 4.5  # or this: three variables at some ten times their lines; a fault is no record for the next one
 LATENCY = 3  # rows a row waits before it is learned: an alarm takes back the last ones
 FELL = 0.6  # of the threshold: below, the change is over
+FADE = 0.9  # of a held profile, a row
 RAISE = 0.2  # of the threshold, for each alarm more than promised
 PATIENCE = 0.5  # of the quiet rows known, at most accept_rows: a change held longer is learned
 
@@ -127,7 +128,8 @@ class ChangeTrigger:
         elif self._held_rows and statistic < FELL * limit:
             self._held, self._held_rows = np.zeros_like(shape), 0
         elif self._held_rows:
-            self._held = np.maximum(self._held, shape) if statistic >= limit else self._held
+            faded = FADE * self._held
+            self._held = np.maximum(faded, shape) if statistic >= limit else faded
             self._held_rows += 1
 
     def _patience(self) -> float:
