@@ -30,7 +30,7 @@ RECORD = 0.9  # until then, an alarm must nearly beat all rows before it
 BEYOND_CHANCE = 4.5  # or this: three variables at some ten times their lines; a fault is no record for the next one
 LATENCY = 3  # rows a row waits before it is learned: an alarm takes back the last ones
 FELL = 0.6  # of the threshold: below, the change is over
-FADE = 0.9  # of a held profile, a row
+FADE = 0.9  # of a held profile is left a row later, where it is no longer seen
 RAISE = 0.2  # of the threshold, for each alarm more than promised
 PATIENCE = 0.5  # of the quiet rows known, at most accept_rows: a change held longer is learned
 
@@ -49,9 +49,10 @@ class ChangeTrigger:
     """Row in, a trigger where the statistic passes its threshold and the change is a new one.
 
     Calibrated to settings.change.rows_per_false_alarm from max(120, 2 D) judged rows on; before that by
-    prior_threshold and the highest statistic so far, up to what is beyond chance in any system. The rows of a held
-    change are not learned until it has lasted min(accept_rows, half of the quiet past). A missing reading (NaN)
-    deviates by nothing. Cost: O(D^2) a row, a refit O(N D^2 + D^3) every 12 to 24 % of the past; memory
+    prior_threshold and the highest statistic so far, up to what is beyond chance in any system. Lines and threshold are
+    drawn from the newer half of the judged rows. The rows of a held change are not learned until it has lasted
+    min(accept_rows, half of the quiet past); its profile fades, so that what comes back is news. A missing reading
+    (NaN) deviates by nothing. Cost: O(D^2) a row, a refit O(N D^2 + D^3) every 12 to 24 % of the past; memory
     O(history_rows D + D^2).
     """
 

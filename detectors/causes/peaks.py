@@ -15,8 +15,8 @@ def alarm_threshold(past: FloatArray, *, rows_per_alarm: float) -> float | None:
 
     Peaks over u, the 95 % quantile, at least 4 rows apart; their excesses are taken for exponential with mean b. With
     m peaks the predictive tail is (1 + x / (m b))^-m, so that q = u + m b ((m R / N)^(1/m) - 1): few peaks give a
-    higher threshold. R = (1 + 120 / N) rows_per_alarm. None with fewer than 5 peaks. O(N log N). (Ours; exponential tails are
-    those of peaks over threshold, Pickands 1975, at shape 0.)
+    higher threshold. R = (1 + 120 / N) rows_per_alarm. None with fewer than 5 peaks. O(N log N). (Ours; exponential
+    tails are those of peaks over threshold, Pickands 1975, at shape 0.)
     """
     body = float(np.quantile(past, BODY)) if len(past) else 0.0
     excesses = declustered_peaks(past, body) - body
