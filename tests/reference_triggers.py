@@ -121,7 +121,8 @@ class SlowChange:
         elif self.held_rows and statistic < rules.FELL * limit:
             self.held, self.held_rows = np.zeros(self.count), 0
         elif self.held_rows:
-            self.held = np.maximum(self.held, shape) if statistic >= limit else self.held
+            faded = rules.FADE * self.held
+            self.held = np.maximum(faded, shape) if statistic >= limit else faded
             self.held_rows += 1
 
     def wait(self, row: Array, seen: Array) -> None:

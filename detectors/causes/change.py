@@ -23,6 +23,7 @@ from detectors.causes.settings import CausesSettings
 from detectors.causes.signals import Fit
 from detectors.findings import Trigger
 
+NEWER, FEWEST_NEWER = 0.5, 240  # of the judged rows, at least so many: older ones were judged by poorer models
 ARMED_ROWS, ARMED_FACTOR = 120, 2  # calibrated from so many judged rows, and so many times D, on
 
 
@@ -40,9 +41,10 @@ class ChangeTrigger:
     """Rows in, a trigger where the statistic passes its threshold and the change is a new one.
 
     Calibrated to settings.change.rows_per_false_alarm from max(120, 2 D) judged rows on; before that by
-    prior_threshold and the highest statistic so far, up to what is beyond chance in any system. The rows of a held
-    change are not learned until it has lasted min(accept_rows, half of the quiet past). A missing reading (NaN)
-    deviates by nothing. Cost: O(D^2) a row, a refit O(N D^2 + D^3) every 12 to 24 % of the past; memory
+    prior_threshold and the highest statistic so far, up to what is beyond chance in any system. Lines and threshold are
+    drawn from the newer half of the judged rows. The rows of a held change are not learned until it has lasted
+    min(accept_rows, half of the quiet past); its profile fades, so that what comes back is news. A missing reading
+    (NaN) deviates by nothing. Cost: O(D^2) a row, a refit O(N D^2 + D^3) every 12 to 24 % of the past; memory
     O(history_rows D + D^2).
     """
 
@@ -127,19 +129,18 @@ class ChangeTrigger:
 def fit_model(rows: FloatArray, past: NDArray[Any], groups: IntArray, settings: CausesSettings) -> Model:
     """The model of quiet rows (N, D) and of the signals (M, 2 D) of those that a model before it judged.
 
-    O(N D^2 + D^3).
+    Lines and threshold are drawn from the newer half of these. O(N D^2 + D^3).
     """
     baseline = fit_baseline(rows, groups, peer_floor=settings.evidence.peer_floor)
     conditional = fit_conditional(standardise(rows, baseline), ridge=settings.evidence.ridge)
-    lines = fit_lines(past) if len(past) >= FIRST_FIT else np.full((len(HORIZONS), past.shape[1]), np.inf)
-    return Model(baseline, conditional, lines, _threshold(past, lines, settings))
+    newer = past[-max(int(NEWER * len(past)), FEWEST_NEWER) :]
+    lines = fit_lines(newer) if len(newer) >= FIRST_FIT else np.full((len(HORIZONS), past.shape[1]), np.inf)
+    is_armed = len(past) >= max(ARMED_ROWS, ARMED_FACTOR * rows.shape[1])
+    return Model(baseline, conditional, lines, _threshold(newer, lines, settings) if is_armed else None)
 
 
 def _threshold(past: NDArray[Any], lines: FloatArray, settings: CausesSettings) -> float | None:
-    """That keeps the promise on the past (M, 2 D); None: it is too short."""
-    known, signals = past.shape
-    if known < max(ARMED_ROWS, ARMED_FACTOR * signals // 2):
-        return None
+    """That keeps the promise on the past (M, 2 D); None: it has too few peaks."""
     statistics = past_statistics(past, lines, settings.change.cap)
     return alarm_threshold(statistics, rows_per_alarm=settings.change.rows_per_false_alarm)
 

@@ -22,6 +22,7 @@ RECORD_SHARE = 0.9  # until calibrated, an alarm must nearly beat all rows befor
 BEYOND_CHANCE = 4.5  # or this: three variables at some ten times their lines; a fault is no record for the next one
 LATENCY = 3  # rows a row waits before it is learned: an alarm takes back the last ones
 FELL = 0.6  # of the threshold: below, the change is over
+FADE = 0.9  # of a held profile is left a row later, where it is no longer seen
 RAISE = 0.2  # of the threshold, for each alarm more than promised
 PATIENCE = 0.5  # of the quiet rows known, at most accept_rows: a change held longer is learned
 
@@ -155,7 +156,8 @@ def _hold(fired: bool, statistic: float, profile: FloatArray, limit: float, carr
     elif counts[HELD] > 0:
         counts[HELD] += 1
         for j in range(held.shape[0]):
-            held[j] = max(held[j], profile[j]) if statistic >= limit else held[j]
+            faded = FADE * held[j]
+            held[j] = max(faded, profile[j]) if statistic >= limit else faded
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

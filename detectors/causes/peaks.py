@@ -7,7 +7,7 @@ from detectors.block import FloatArray
 BODY = 0.95  # quantile above which the statistic's tail begins; from .8 on it was taken for heavier than it is
 APART = 4  # rows between two peaks that count as two: as many as the longest moving sum spans
 FEWEST_PEAKS = 5
-SAFETY = 1.5  # times rows_per_alarm: the lines were drawn from the same past, which then looks quieter than it was
+SAFETY_ROWS = 120  # the lines were drawn from the same past, which then looks quieter than it was, a short one most
 
 
 def alarm_threshold(past: FloatArray, *, rows_per_alarm: float) -> float | None:
@@ -15,15 +15,16 @@ def alarm_threshold(past: FloatArray, *, rows_per_alarm: float) -> float | None:
 
     Peaks over u, the 95 % quantile, at least 4 rows apart; their excesses are taken for exponential with mean b. With
     m peaks the predictive tail is (1 + x / (m b))^-m, so that q = u + m b ((m R / N)^(1/m) - 1): few peaks give a
-    higher threshold. R = 1.5 rows_per_alarm. None with fewer than 5 peaks. O(N log N). (Ours; exponential tails are
-    those of peaks over threshold, Pickands 1975, at shape 0.)
+    higher threshold. R = (1 + 120 / N) rows_per_alarm. None with fewer than 5 peaks. O(N log N). (Ours; exponential
+    tails are those of peaks over threshold, Pickands 1975, at shape 0.)
     """
     body = float(np.quantile(past, BODY)) if len(past) else 0.0
     excesses = declustered_peaks(past, body) - body
     count = len(excesses)
     if count < FEWEST_PEAKS:
         return None
-    growth = (count * SAFETY * rows_per_alarm / len(past)) ** (1.0 / count) - 1.0
+    promised = rows_per_alarm * (1.0 + SAFETY_ROWS / len(past))
+    growth = (count * promised / len(past)) ** (1.0 / count) - 1.0
     return body + count * float(excesses.mean()) * max(float(growth), 0.0)
 
 
