@@ -77,7 +77,7 @@ class SlowChange:
         self.waiting: list[Array] = []
         self.held = np.zeros(self.count)
         self.signals: SlowSignals | None = None
-        self.learned = self.fitted = self.held_rows = 0
+        self.learned = self.fitted = self.held_rows = self.left_out = 0
         self.record = self.surplus = 0.0
 
     def step(self, row: Array, time: int, number: int) -> Trigger | None:
@@ -89,13 +89,18 @@ class SlowChange:
         limit, calibrated = self.limit()
         fired = self.is_new(statistic, shape, limit)
         self.surplus = max(0.0, self.surplus - 1.0 / self.settings.change.rows_per_false_alarm) + fired
-        if fired and calibrated:
+        may_leave = not calibrated and self.left_out < rules.STARTED_IN_FAULTS * self.learned
+        if fired and (calibrated or (may_leave and statistic >= rules.BEYOND_CHANCE)):
             self.waiting.clear()
-        if not calibrated and len(self.judged) >= rules.OWN_PAST:
+        is_record = not calibrated and not (may_leave and statistic >= rules.BEYOND_CHANCE)
+        if is_record and len(self.judged) >= rules.OWN_PAST:
             self.record = max(self.record, statistic)
         self.hold(fired, statistic, shape, limit)
         patience = min(self.settings.accept_rows, rules.PATIENCE * self.learned)
-        if not self.held_rows or not calibrated or self.held_rows > patience:
+        held = plain_sum(sorted(self.held.tolist())[-LOUDEST:])
+        is_left_out = may_leave and self.held_rows > 0 and held >= rules.BEYOND_CHANCE
+        self.left_out += is_left_out
+        if not self.held_rows or not (calibrated or is_left_out) or self.held_rows > patience:
             self.wait(row, seen)
         self.refit_if_due()
         return Trigger(time, number, self.name, statistic, limit, calibrated) if fired else None
@@ -150,7 +155,7 @@ class SlowChange:
 
     def state(self) -> State:
         """What the product's has beside the model."""
-        counts = [self.learned, self.fitted, self.held_rows, int(self.signals is not None)]
+        counts = [self.learned, self.fitted, self.held_rows, int(self.signals is not None), self.left_out]
         return {
             "history": np.array(self.history).reshape(-1, self.count),
             "judged": np.array(self.judged, dtype=np.float32).reshape(-1, 2 * self.count),

@@ -13,7 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.block import FloatArray, IntArray, State
-from detectors.causes.change_kernel import FIRST_FIT, FITTED, KNOWN, LEARNED, Options, empty_carry, follow, take_up
+from detectors.causes.change_kernel import (
+    FIRST_FIT,
+    FITTED,
+    KNOWN,
+    LEARNED,
+    LEFT_OUT,
+    Options,
+    empty_carry,
+    follow,
+    take_up,
+)
 from detectors.causes.conditional import Conditional, fit_conditional
 from detectors.causes.deviation import Baseline, fit_baseline, peer_groups, standardise
 from detectors.causes.exceedance import HORIZONS, fit_lines, past_statistics
@@ -43,9 +53,10 @@ class ChangeTrigger:
     Calibrated to settings.change.rows_per_false_alarm from max(120, 2 D) judged rows on; before that by
     prior_threshold and the highest statistic so far, up to what is beyond chance in any system. Lines and threshold are
     drawn from the newer half of the judged rows. The rows of a held change are not learned until it has lasted
-    min(accept_rows, half of the quiet past); its profile fades, so that what comes back is news. A missing reading
-    (NaN) deviates by nothing. Cost: O(D^2) a row, a refit O(N D^2 + D^3) every 12 to 24 % of the past; memory
-    O(history_rows D + D^2).
+    min(accept_rows, half of the quiet past); before the calibration only those beyond chance are left out, a quarter of
+    the rows learned at most: a system may begin in the midst of faults. What is held fades, so that what comes back is
+    news. A missing reading (NaN) deviates by nothing. Cost: O(D^2) a row, a refit O(N D^2 + D^3) every 12 to 24 % of
+    the past; memory O(history_rows D + D^2).
     """
 
     name: ClassVar[str] = "change"
@@ -101,14 +112,14 @@ class ChangeTrigger:
 
     def state(self) -> State:
         carry = self._carry
-        learned, fitted, held_rows, oldest, waiting, recent, _ = carry.counts.tolist()
+        learned, fitted, held_rows, oldest, waiting, recent, _, left_out = carry.counts.tolist()
         state: State = {
             "history": self._history.rows().copy(),
             "judged": self._judged.rows().copy(),
             "recent": _in_order(carry.recent, recent - len(carry.recent), recent),
             "waiting": _in_order(carry.waiting, oldest, oldest + waiting),
             "held": carry.held.copy(),
-            "counts": np.array([learned, fitted, held_rows, int(self._model is not None)], dtype=np.int64),
+            "counts": np.array([learned, fitted, held_rows, int(self._model is not None), left_out], dtype=np.int64),
             "record": carry.levels.copy(),
         }
         return state | (_state_of(self._model) if self._model is not None else {})
@@ -119,8 +130,9 @@ class ChangeTrigger:
         self._judged.load(state["judged"])
         carry.recent[:recent], carry.waiting[:waiting] = state["recent"], state["waiting"]
         carry.held[:], carry.levels[:] = state["held"], state["record"]
-        learned, fitted, held_rows, has_model = state["counts"].tolist()
+        learned, fitted, held_rows, has_model, *left_out = state["counts"].tolist()  # states of old have four
         carry.counts[:KNOWN] = learned, fitted, held_rows, 0, waiting, recent
+        carry.counts[LEFT_OUT] = sum(left_out)
         self._model = None
         if has_model:
             self._take_up(_model_of(state))

@@ -20,13 +20,14 @@ REFIT = 0.12  # of the quiet rows known, up to twice that for a full past: refit
 OWN_PAST = 30  # rows a model judged, before a line means anything
 RECORD_SHARE = 0.9  # until calibrated, an alarm must nearly beat all rows before it
 BEYOND_CHANCE = 4.5  # or this: three variables at some ten times their lines; a fault is no record for the next one
+STARTED_IN_FAULTS = 0.25  # of the rows learned: so many beyond chance are left out while uncalibrated
 LATENCY = 3  # rows a row waits before it is learned: an alarm takes back the last ones
 FELL = 0.6  # of the threshold: below, the change is over
 FADE = 0.9  # of a held profile is left a row later, where it is no longer seen
 RAISE = 0.2  # of the threshold, for each alarm more than promised
 PATIENCE = 0.5  # of the quiet rows known, at most accept_rows: a change held longer is learned
 
-LEARNED, FITTED, HELD, OLDEST, WAITING, RECENT, KNOWN = range(7)  # the places in Carry.counts
+LEARNED, FITTED, HELD, OLDEST, WAITING, RECENT, KNOWN, LEFT_OUT = range(8)  # the places in Carry.counts
 RECORD, SURPLUS = range(2)  # and in Carry.levels
 
 Past: TypeAlias = tuple[RingArrays, RingArrays]  # quiet rows (N, D), and the signals (N, 2 D) of those judged
@@ -37,7 +38,8 @@ class Carry(NamedTuple):
     """What the trigger knows beside its past and its model, changed in place.
 
     counts: quiet rows learned, and at the last fit (0: none); rows of the change that is on (0: none); the place of
-    the row that has waited longest, and how many wait; rows seen; the last one's number among those with signals.
+    the row that has waited longest, and how many wait; rows seen; the last one's number among those with signals; rows
+    left out of the past before it was calibrated.
     levels: highest statistic until calibrated; alarms more than promised: 1 an alarm, less rows / rows_per_false_alarm.
     held: (D,) profile of the change that is on; zeros: none.
     waiting: (LATENCY, 3 D) rows not yet learned, with their signals, NaN: not judged; they go round. recent: (5, D) the
@@ -56,7 +58,7 @@ def empty_carry(variables: int) -> Carry:
     """That of a trigger that has seen nothing."""
     longest = HORIZONS[-1]
     return Carry(
-        counts=np.zeros(7, dtype=np.int64),
+        counts=np.zeros(8, dtype=np.int64),
         levels=np.zeros(2),
         held=np.zeros(variables),
         waiting=np.zeros((LATENCY, 3 * variables)),
@@ -88,13 +90,16 @@ def follow(
         limit, calibrated = _limit(threshold, judged, carry, options)
         fired = _is_new(statistic, profile, limit, carry)
         carry.levels[SURPLUS] = max(0.0, carry.levels[SURPLUS] - options[3]) + fired
-        if fired and calibrated:
+        may_leave = not calibrated and carry.counts[LEFT_OUT] < STARTED_IN_FAULTS * carry.counts[LEARNED]
+        if fired and (calibrated or (may_leave and statistic >= BEYOND_CHANCE)):
             carry.counts[WAITING] = 0
-        if not calibrated and judged >= OWN_PAST:
+        if not calibrated and judged >= OWN_PAST and not (may_leave and statistic >= BEYOND_CHANCE):
             carry.levels[RECORD] = max(carry.levels[RECORD], statistic)
         _hold(fired, statistic, profile, limit, carry)
         on = carry.counts[HELD]
-        if on == 0 or not calibrated or on > min(options[2], PATIENCE * carry.counts[LEARNED]):
+        is_left_out = may_leave and on > 0 and sum_of_largest(carry.held) >= BEYOND_CHANCE
+        carry.counts[LEFT_OUT] += is_left_out
+        if on == 0 or not (calibrated or is_left_out) or on > min(options[2], PATIENCE * carry.counts[LEARNED]):
             _wait(row, seen, past, carry)
         is_due = _is_due(carry.counts, options[4])
         if fired or is_due:
