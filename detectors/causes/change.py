@@ -30,6 +30,8 @@ BEYOND_CHANCE = 4.5  # or this: three variables at some ten times their lines; a
 LATENCY = 3  # rows a row waits before it is learned: an alarm takes back the last ones
 FELL = 0.6  # of the threshold: below, the change is over
 RAISE = 0.2  # of the threshold, for each alarm more than promised
+RIDGE, RIDGE_PER_WEIGHT = 0.3, 3.0  # of the conditional model: stronger than for a ranking, a false alarm costs more
+SCALE_FLOOR = 0.3  # of a residual
 PATIENCE = 0.5  # of the quiet rows known, at most accept_rows: a change held longer is learned
 
 
@@ -151,8 +153,11 @@ class ChangeTrigger:
         self._fitted = self._learned
         evidence = self._settings.evidence
         rows = self._history.rows()
-        baseline = fit_baseline(rows, self._groups, peer_floor=evidence.peer_floor)
-        conditional = fit_conditional(standardise(rows, baseline), ridge=evidence.ridge)
+        baseline = fit_baseline(rows, self._groups, peer_floor=evidence.peer_floor, level_share=np.inf)
+        deviations = standardise(rows, baseline)
+        conditional = fit_conditional(
+            deviations, lags=1, ridge=RIDGE, ridge_per_weight=RIDGE_PER_WEIGHT, floor=SCALE_FLOOR
+        )
         past = self._judged.rows().astype(np.float64)
         totals = running_totals(past)
         lines = fit_lines(totals) if len(past) >= FIRST_FIT else self._no_lines()
