@@ -3,10 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.causes.conditional import LARGEST_LEVERAGE, SCALE_FLOOR, with_lag
+from detectors.causes.conditional import LARGEST_LEVERAGE, with_lags
 from detectors.causes.descent import RATE, STAGES, Limits, factor_inside
 from detectors.causes.deviation import Baseline, standardise
 from detectors.causes.exceedance import HORIZONS, LEAST_LINE, LOUDEST, TAIL, log_excess
+from detectors.causes.shares import DRIFT, NEW_ROWS, PARTNERS, QUIET_ROWS, Levels
 
 Array = NDArray[np.float64]
 
@@ -27,22 +28,63 @@ def slow_center_and_spread(rows: Array) -> tuple[Array, Array, Array]:
     return center, np.where(width > 0.0, np.maximum(deviation, width / 6.0), 0.0), width
 
 
-def slow_conditional(z: Array, ridge: float) -> Array:
-    """The weights (2D, D) of the conditional model of deviations z (N, D)."""
-    pairs = with_lag(z[1:], z[:-1])
-    count, width = pairs.shape
-    strength = max(ridge, 3.0 * width / count)
-    precision = np.linalg.inv(pairs.T @ pairs / count + strength * np.eye(width))
+def slow_conditional(z: Array, *, lags: int, ridge: float, ridge_per_weight: float, floor: float) -> Array:
+    """The weights ((lags + 1) D, D) of the conditional model of deviations z (N, D)."""
+    rows = with_lags(z, lags)
+    count, width = rows.shape
+    strength = max(ridge, ridge_per_weight * width / count)
+    precision = np.linalg.inv(rows.T @ rows / count + strength * np.eye(width))
     size = z.shape[1]
     diagonal = np.diag(precision)[:size]
-    projected = pairs @ precision
+    projected = rows @ precision
     residuals = projected[:, :size] / diagonal
-    joint = np.einsum("ij,ij->i", projected, pairs)[:, None]
+    joint = np.einsum("ij,ij->i", projected, rows)[:, None]
     leverage = np.minimum((joint - diagonal * residuals**2) / count, LARGEST_LEVERAGE)
     left_out = residuals / (1.0 - leverage)
-    scale = np.maximum(np.sqrt((left_out**2).mean(axis=0)), SCALE_FLOOR)
+    scale = np.maximum(np.sqrt((left_out**2).mean(axis=0)), floor)
     weights: Array = precision[:, :size] / (diagonal * scale)
     return weights
+
+
+def slow_strength(z: Array, ahead: Array) -> Array:
+    """(D,) sqrt(what two neighbouring rows both reach, or the last one alone, * mean) of |z| (T, D)."""
+    size = np.abs(np.vstack([ahead, z]))
+    pairs = [np.minimum(size[t], size[t + 1]) for t in range(len(z))]
+    return np.asarray(np.sqrt(np.max([*pairs, size[-1]], axis=0) * size[1:].mean(axis=0)))
+
+
+def slow_share_shift(before: dict[int, Levels], rows: Array, after: Array) -> Array:
+    """(D,) the shift of level shares of those columns, from rows (N, D) to after (T, D), all of whose readings are on
+    known levels."""
+    shifts, alone = np.zeros(after.shape[1]), {j: _slow_excess(rows, after, before, j, None) for j in before}
+    partners = sorted(before, key=lambda k: -max(alone[k], 0.0))[:PARTNERS]
+    for j, levels in before.items():
+        found = [max(alone[j], 0.0)]
+        for k in partners:
+            pairs = len(levels.known) * len(before[k].known)
+            if k != j and len(rows) >= QUIET_ROWS * pairs and len(after) >= NEW_ROWS * pairs:
+                found.append(max(_slow_excess(rows, after, before, j, k), 0.0))
+        shifts[j] = np.sqrt(np.mean(found))
+    return shifts
+
+
+def _slow_excess(rows: Array, after: Array, before: dict[int, Levels], j: int, k: int | None) -> float:
+    half = len(rows) // 2
+    levels, given = before[j].known, before[k].known if k is not None else np.zeros(1)
+
+    def table(some: Array) -> Array:
+        held = some[:, k] if k is not None else np.zeros(len(some))
+        return np.array([[((held == g) & (some[:, j] == level)).sum() for level in levels] for g in given])
+
+    def excess(some: Array) -> float:
+        counts, known = table(some), table(rows) + 0.5
+        expected = counts.sum(axis=1, keepdims=True) * known / known.sum(axis=1, keepdims=True)
+        there = counts.sum(axis=1) > 0
+        chi_square = ((counts - expected)[there] ** 2 / expected[there]).sum()
+        return float(before[j].independence * chi_square - there.sum() * (len(levels) - 1))
+
+    drift = max(excess(rows[:half]), excess(rows[half:]), 0.0)
+    return excess(after) - DRIFT * drift * max(1.0, len(after) / half)
 
 
 def slow_moving_sums(signals: Array, horizon: int) -> Array:
@@ -84,7 +126,7 @@ def slow_statistic(excess: Array) -> Array:
 def slow_signals(rows: Array, baseline: Baseline, weights: Array) -> Array:
     """(T - 1, 2 D) deviations beside residuals of rows (T, D)."""
     z = standardise(rows, baseline)
-    return np.hstack([z[1:], with_lag(z[1:], z[:-1]) @ weights])
+    return np.hstack([z[1:], with_lags(z, 1) @ weights])
 
 
 def slow_descend(correlation: Array, start: Array, limits: Limits, iterations: int) -> Array:

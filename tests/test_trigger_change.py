@@ -76,7 +76,7 @@ def test_a_change_that_went_down_and_comes_back_is_another_alarm() -> None:
 
 
 def test_a_system_that_begins_in_the_midst_of_faults_still_tells_the_later_ones() -> None:
-    """Loud ones among its first rows are no noise to calibrate by; but a quarter of its rows may be left out at most."""
+    """Loud ones among its first rows are no noise to calibrate by; a quarter of its rows may be left out at most."""
     x = correlated_noise(700, 2)
     scale = x.std(axis=0)
     for start in range(60, 300, 12):

@@ -35,6 +35,8 @@ from detectors.findings import Trigger
 
 NEWER, FEWEST_NEWER = 0.5, 240  # of the judged rows, at least so many: older ones were judged by poorer models
 ARMED_ROWS, ARMED_FACTOR = 120, 2  # calibrated from so many judged rows, and so many times D, on
+RIDGE, RIDGE_PER_WEIGHT = 0.3, 3.0  # of the conditional model: stronger than for a ranking, a false alarm costs more
+SCALE_FLOOR = 0.3  # of a residual
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +145,10 @@ def fit_model(rows: FloatArray, past: NDArray[Any], groups: IntArray, settings: 
 
     Lines and threshold are drawn from the newer half of these. O(N D^2 + D^3).
     """
-    baseline = fit_baseline(rows, groups, peer_floor=settings.evidence.peer_floor)
-    conditional = fit_conditional(standardise(rows, baseline), ridge=settings.evidence.ridge)
+    baseline = fit_baseline(rows, groups, peer_floor=settings.evidence.peer_floor, level_share=np.inf)
+    conditional = fit_conditional(
+        standardise(rows, baseline), lags=1, ridge=RIDGE, ridge_per_weight=RIDGE_PER_WEIGHT, floor=SCALE_FLOOR
+    )
     newer = past[-max(int(NEWER * len(past)), FEWEST_NEWER) :]
     lines = fit_lines(newer) if len(newer) >= FIRST_FIT else np.full((len(HORIZONS), past.shape[1]), np.inf)
     is_armed = len(past) >= max(ARMED_ROWS, ARMED_FACTOR * rows.shape[1])

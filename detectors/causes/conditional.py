@@ -1,8 +1,8 @@
 """How far a variable strays from what all others say it should be.
 
 Descendants of a root cause deviate, but not given the rest; a root's parents deviate given the rest, but not by
-themselves; only the root does both. The residual of every variable given all others now and all variables one row
-before comes from one ridge precision matrix; no graph is needed.
+themselves; only the root does both. The residual of every variable given all others now and all variables in the
+rows before comes from one ridge precision matrix; no graph is needed.
 """
 
 from dataclasses import dataclass
@@ -12,40 +12,46 @@ from numba import njit
 
 from detectors.block import FloatArray
 
-SCALE_FLOOR = 0.3  # of a residual, in units of the variable's own scale
 LARGEST_LEVERAGE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
 class Conditional:
-    """weights (2D, D): residual = [z_t, z_(t-1)] @ weights, in units of its leave-one-out scale."""
+    """weights ((lags + 1) D, D): residual = [z_t, z_(t-1), ...] @ weights, in units of its leave-one-out scale."""
 
     weights: FloatArray
 
+    @property
+    def lags(self) -> int:
+        return int(self.weights.shape[0] // self.weights.shape[1]) - 1
 
-def fit_conditional(z: FloatArray, *, ridge: float) -> Conditional:
-    """The model of quiet deviations z (N, D), N >= 3, rows in order.
 
-    K = inv(Y'Y / n + lambda I) with Y = [z_t, z_(t-1)] (n, 2D); residual r_j = (Y K)_j / K_jj. The scale of r_j is its
-    leave-one-out root mean square, floored. lambda = max(ridge, 3 * 2D / n): with few rows for many variables the
-    model would explain the quiet rows too well and be surprised by every new one. O(n D^2 + D^3).
+def fit_conditional(
+    z: FloatArray, *, lags: int, ridge: float, ridge_per_weight: float, floor: float | FloatArray
+) -> Conditional:
+    """The model of quiet deviations z (N, D), N >= lags + 2, rows in order.
+
+    K = inv(Y'Y / n + lambda I) with Y = [z_t, z_(t-1), ...] (n, p), p = (lags + 1) D; residual r_j = (Y K)_j / K_jj.
+    The scale of r_j is its leave-one-out root mean square, at least `floor`, one or (D,), in units of z.
+    lambda = max(ridge, ridge_per_weight * p / n): with few rows for many variables the model would explain the quiet
+    rows too well and be surprised by every new one. O(n p^2 + p^3).
     """
-    pairs = with_lag(z[1:], z[:-1])
-    count, width = pairs.shape
-    strength = max(ridge, 3.0 * width / count)
-    precision = np.linalg.inv(pairs.T @ pairs / count + strength * np.eye(width))
+    rows = with_lags(z, lags)
+    count, width = rows.shape
+    strength = max(ridge, ridge_per_weight * width / count)
+    precision = np.linalg.inv(rows.T @ rows / count + strength * np.eye(width))
     size = z.shape[1]
     diagonal = np.diag(precision)[:size].copy()
-    projected = pairs @ precision
+    projected = rows @ precision
     squares = np.zeros(size)
-    _left_out_squares(projected, np.einsum("ij,ij->i", projected, pairs), diagonal, squares)
-    scale = np.maximum(np.sqrt(squares / count), SCALE_FLOOR)
+    _left_out_squares(projected, np.einsum("ij,ij->i", projected, rows), diagonal, squares)
+    scale = np.maximum(np.sqrt(squares / count), floor)
     return Conditional(np.ascontiguousarray(precision[:, :size] / (diagonal * scale)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _left_out_squares(projected: FloatArray, joint: FloatArray, diagonal: FloatArray, squares: FloatArray) -> None:
-    """Sums (D,) of the squared leave-one-out residuals. projected: (n, 2D) Y K.  joint: (n,) y' K y of each row."""
+    """Sums (D,) of the squared leave-one-out residuals. projected: (n, p) Y K.  joint: (n,) y' K y of each row."""
     count = projected.shape[0]
     for t in range(count):
         for j in range(diagonal.shape[0]):
@@ -55,12 +61,11 @@ def _left_out_squares(projected: FloatArray, joint: FloatArray, diagonal: FloatA
             squares[j] += left_out * left_out
 
 
-def with_lag(z: FloatArray, before: FloatArray) -> FloatArray:
-    """(T, 2D) rows beside the rows before them."""
-    return np.hstack([z, before])
+def with_lags(z: FloatArray, lags: int) -> FloatArray:
+    """(T - lags, (lags + 1) D) each row of z (T, D) beside the rows before it, the nearest first."""
+    return np.hstack([z[lags - lag : len(z) - lag] for lag in range(lags + 1)])
 
 
-def residuals(z: FloatArray, before: FloatArray, model: Conditional) -> FloatArray:
-    """(T, D) what the others do not explain of z (T, D); before (D,) is the row ahead of them."""
-    earlier = np.vstack([before[None], z[:-1]])
-    return np.asarray(with_lag(z, earlier) @ model.weights)
+def residuals(z: FloatArray, model: Conditional) -> FloatArray:
+    """(T - lags, D) what the others do not explain of z (T, D), of which the first rows are only the past."""
+    return np.asarray(with_lags(z, model.lags) @ model.weights)

@@ -94,8 +94,12 @@ def judge_confidence(
 
 
 def noise_level(after: FloatArray) -> float:
-    """What sqrt(max * mean) of |z| reaches in the largest of D normal variables over T rows (T, D)."""
-    largest = np.sqrt(2.0 * np.log(max(after.size, 2)))
+    """What sqrt(lasting * mean) of |z| reaches in the largest of D normal variables over T rows (T, D); see `strength`.
+
+    Two neighbours are both beyond x with the square of one's chance, so that sqrt(log n) stands for sqrt(2 log n).
+    Of fewer than some 16 rows noise reaches more, up to twice as much of a single one.
+    """
+    largest = np.sqrt(np.log(max(after.size, 2)))
     return float(np.sqrt(largest * np.sqrt(2.0 / np.pi)))
 
 

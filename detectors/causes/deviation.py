@@ -3,7 +3,8 @@
 Dropping constant or quiet columns by hand decides most published comparisons. Here every column stays, and its scale
 carries a floor taken from its peers: the same metric of other entities. A change that is small against what differs
 between entities anyway is no news. (Ours; measured against floors from the level, the quantisation step, the noise of
-differences and the drift of block means, all of which lose.)
+differences and the drift of block means, all of which lose.) The floor ends at a tenth of the largest reading: among
+peers a thousand times larger, or in another unit, a variable would otherwise never deviate.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from detectors.block import BoolArray, FloatArray, IntArray
 
 FROZEN_JUMP = 500.0  # the |z| of a column that was constant, has no peers, and changes: large, of no known size
 PEERS = 3  # a floor needs at least so many columns of one metric
+LEVEL_SHARE = 0.1  # of a column's largest reading: its floor is no higher
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,23 @@ def peer_groups(variables: Sequence[str]) -> IntArray:
     return np.array([-1 if m is None else numbers.setdefault(m, len(numbers)) for m in metrics], dtype=np.int64)
 
 
-def fit_baseline(rows: FloatArray, groups: IntArray, *, peer_floor: float) -> Baseline:
+def fit_baseline(
+    rows: FloatArray, groups: IntArray, *, peer_floor: float, level_share: float = LEVEL_SHARE
+) -> Baseline:
     """The baseline of rows (N, D), NaN = missing: s = max(sd, range / 6) + peer_floor * MAD of the peers' medians.
 
-    A column with no reading at all is frozen at 0. O(N D log N).
+    The second part is at most level_share of the largest |reading|, unless the column is constant. A column with no
+    reading at all is frozen at 0, unless it has peers. O(N D log N).
     """
-    center, spread, width = _center_and_spread(rows)
-    floor = peer_floor * _peer_spread(center, groups)
-    scale = spread + floor
+    present = np.isfinite(rows)
+    count = np.maximum(present.sum(axis=0), 1)
+    center = np.where(present.any(axis=0), _medians(rows, present, count), 0.0)
+    deviation, lowest, highest = (np.empty(rows.shape[1]) for _ in range(3))
+    _measure_spread(rows, present, center, count, deviation, lowest, highest)
+    width = np.maximum(highest - lowest, 0.0)
+    spread = np.where(width > 0.0, np.maximum(deviation, width / 6.0), 0.0)
+    level = np.where(width > 0.0, np.maximum(np.abs(lowest), np.abs(highest)), np.inf)
+    scale = spread + np.minimum(peer_floor * _peer_spread(center, groups), level_share * level)
     frozen = scale <= 0.0
     return Baseline(center, np.where(frozen, 1.0, scale), width == 0.0, frozen)
 
@@ -57,16 +68,6 @@ def no_finer(half: Baseline, whole: Baseline, *, share: float) -> Baseline:
     measured = np.where(half.frozen, 0.0, half.scale)
     least = np.where(whole.frozen, 1.0, share * whole.scale)
     return Baseline(half.center, np.maximum(measured, least), whole.constant, whole.frozen)
-
-
-def _center_and_spread(rows: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    present = np.isfinite(rows)
-    seen = present.any(axis=0)
-    count = np.maximum(present.sum(axis=0), 1)
-    center = np.where(seen, _medians(rows, present, count), 0.0)
-    deviation, width = np.empty(rows.shape[1]), np.empty(rows.shape[1])
-    _measure_spread(rows, present, center, count, deviation, width)
-    return center, np.where(width > 0.0, np.maximum(deviation, width / 6.0), 0.0), width
 
 
 def _medians(rows: FloatArray, present: BoolArray, count: IntArray) -> FloatArray:
@@ -80,12 +81,18 @@ def _medians(rows: FloatArray, present: BoolArray, count: IntArray) -> FloatArra
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _measure_spread(
-    rows: FloatArray, present: BoolArray, center: FloatArray, count: IntArray, deviation: FloatArray, width: FloatArray
+    rows: FloatArray,
+    present: BoolArray,
+    center: FloatArray,
+    count: IntArray,
+    deviation: FloatArray,
+    lowest: FloatArray,
+    highest: FloatArray,
 ) -> None:
-    """Standard deviation and range of each column's present cells; 0 where there are none."""
+    """Standard deviation and ends of each column's present cells; 0, inf and -inf where there are none."""
     size = rows.shape[1]
     mean, squares = np.zeros(size), np.zeros(size)
-    lowest, highest = np.full(size, np.inf), np.full(size, -np.inf)
+    lowest[:], highest[:] = np.inf, -np.inf
     for t in range(rows.shape[0]):
         for j in range(size):  # a choice in place of a branch: the compiler makes vectors of it
             mean[j] += rows[t, j] - center[j] if present[t, j] else 0.0
@@ -98,7 +105,6 @@ def _measure_spread(
             squares[j] += away * away
     for j in range(size):
         deviation[j] = np.sqrt(squares[j] / count[j])
-        width[j] = max(highest[j] - lowest[j], 0.0)
 
 
 def _peer_spread(center: FloatArray, groups: IntArray) -> FloatArray:
@@ -163,10 +169,20 @@ def fit_plain_scale(rows: FloatArray) -> PlainScale:
     return PlainScale(mean, np.where(scale > 1e-9 * least, scale, least))
 
 
-def strength(z: FloatArray) -> FloatArray:
-    """(D,) one size for deviations (T, D): sqrt(max * mean) of |z|, between a spike and a lasting shift."""
+def strength(z: FloatArray, ahead: FloatArray) -> FloatArray:
+    """(D,) one size for deviations z (T, D): sqrt(lasting * mean) of |z|, between a peak and a lasting shift.
+
+    lasting is the largest |z| that two neighbouring rows both reach: a spike of one row is what healthy variables have
+    too. ahead: (D,) the row before, a neighbour of the first: a fault whose time is told a row late shows there. The
+    last row has no next one yet, and needs none.
+
+    >>> strength(np.array([[9.0, 3.0], [0.0, 3.0]]), np.array([0.0, 4.0])).round(1).tolist()
+    [0.0, 3.0]
+    """
     size = np.abs(z)
-    return np.asarray(np.sqrt(size.max(axis=0) * size.mean(axis=0)))
+    earlier = np.concatenate([np.abs(ahead)[None], size[:-1]])
+    lasting = np.maximum(np.minimum(size, earlier).max(axis=0), size[-1])
+    return np.asarray(np.sqrt(lasting * size.mean(axis=0)))
 
 
 def first_row(z: FloatArray, *, over: float) -> IntArray:

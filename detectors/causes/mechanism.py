@@ -16,6 +16,7 @@ EXPLAINED = 0.5  # a mechanism that explained less was never known
 CLIP = 8.0  # of a parent's deviation: outside what was seen, the line is a guess
 BLOCKS = 8  # of the cross-validation
 FEWEST_ROWS = 16
+NOTHING = np.zeros(1)  # the row ahead is taken for quiet
 
 
 def broken_mechanisms(before: FloatArray, between: FloatArray, after: FloatArray, parents: BoolArray) -> FloatArray:
@@ -36,7 +37,7 @@ def broken_mechanisms(before: FloatArray, between: FloatArray, after: FloatArray
         if fitted is not None:
             weights, scale = fitted
             left = after[:, j] - _with_one(new[:, :, chosen].reshape(len(after), -1)) @ weights
-            broken[j] = np.log1p(strength(left[:, None] / scale)[0])
+            broken[j] = np.log1p(strength(left[:, None] / scale, NOTHING)[0])
     return broken
 
 

@@ -36,7 +36,7 @@ class EvidenceSettings:
 
     guard_rows: int = 120  # rows before the change that are no baseline; at most a quarter of them
     peer_floor: float = 0.03  # of the MAD over the medians of the columns with the same metric name
-    ridge: float = 0.3
+    ridge: float = 0.03  # of the conditional model, at least; more where there are few quiet rows for the variables
     rows_after: int = 1440  # most rows of the change that are looked at
 
 
