@@ -95,7 +95,7 @@ class CausesSettings:
     unknown_below: an answer with less confidence than this, 0 to 1, is "unknown"; the list of causes stays. 0: only
         what no variable strays for is. Below .5 something speaks against the answer: half of the quiet rows alone
         would name another entity, another strays further given the rest, or nearly all stray alike. On six labelled
-        sets .5 refuses at most .07 of the right answers; how high it may be beyond that differs between systems.
+        sets .5 refuses at most .13 of the right answers; how high it may be beyond that differs between systems.
     """
 
     enabled: bool = True
