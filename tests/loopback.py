@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -9,15 +10,15 @@ from typing import Self
 from certificates import Certificate
 
 
-class LoopbackServer:
+class LoopbackServer(ABC):
     """Serves while it is entered. port: 0 = any free one.  certificate: None = plain HTTP."""
 
     port: int = 0
     certificate: Certificate | None = None
 
+    @abstractmethod
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
         """Status and body of the answer."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler_of(self))

@@ -6,10 +6,12 @@ from numpy.typing import NDArray
 from detectors.causes.conditional import LARGEST_LEVERAGE, with_lags
 from detectors.causes.descent import RATE, STAGES, Limits, factor_inside
 from detectors.causes.deviation import Baseline, standardise
-from detectors.causes.exceedance import HORIZONS, LEAST_LINE, LOUDEST, TAIL, log_excess
+from detectors.causes.exceedance import HORIZONS, LEAST_LINE, TAIL, log_excess
 from detectors.causes.shares import DRIFT, NEW_ROWS, PARTNERS, QUIET_ROWS, Levels
 
 Array = NDArray[np.float64]
+
+LOUDEST = 3  # variables that make the statistic of the change trigger
 
 
 def slow_center_and_spread(rows: Array) -> tuple[Array, Array, Array]:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from reference_causes import LOUDEST
 
 from detectors.block import Block, State
 from detectors.causes import change_kernel as rules
 from detectors.causes.causes import SUPERSEDED, Causes
 from detectors.causes.change import Model, fit_model
 from detectors.causes.deviation import peer_groups, standardise
-from detectors.causes.exceedance import HORIZONS, LOUDEST
+from detectors.causes.exceedance import HORIZONS
 from detectors.causes.history import CALM_ROWS
 from detectors.causes.mssa import Base, fit_base
 from detectors.causes.mssa_kernel import CLIP, RECORD
@@ -29,6 +30,22 @@ Array = NDArray[np.float64]
 def plain_sum(x: Sequence[float]) -> float:
     """From the first on; Python's own sum corrects its rounding from 3.12 on."""
     return reduce(add, x, 0.0)
+
+
+def equal_in_pieces(slow: Any, fast: Any, x: Array, sizes: Sequence[int]) -> int:
+    """Assert that a fast trigger finds and keeps what its slow twin does, rows x taken in pieces of these sizes; how
+    often it fired."""
+    rng, at, fired = np.random.default_rng(0), 0, 0
+    while at < len(x):
+        rows = x[at : at + int(rng.choice(sizes))]
+        times = np.arange(at, at + len(rows)) * 10
+        expected = [t for i, row in enumerate(rows) if (t := slow.step(row, int(times[i]), at + i))]
+        assert fast.follow(rows, times, at) == expected
+        found = fast.state()
+        for name, array in slow.state().items():
+            np.testing.assert_array_equal(found[name], array, err_msg=f"{name} after row {at}")
+        at, fired = at + len(rows), fired + len(expected)
+    return fired
 
 
 class SlowSignals:

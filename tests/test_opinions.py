@@ -19,7 +19,7 @@ MUTING = MutingSettings(window_rows=30, mutes_at=0.4, heard_at=0.2)
 
 @dataclass(frozen=True)
 class Fake:
-    """A detector of which only what it is matters here."""
+    """A detector of which only what it is matters here: its scores are brought along, and nobody may ask it for any."""
 
     name: str
     members: tuple[str, ...]
@@ -28,16 +28,16 @@ class Fake:
     has_fresh: bool = True
 
     def score(self, rows: Rows) -> Scores:
-        raise NotImplementedError
+        pytest.fail(f"{self.name} was asked to score")
 
     def learn(self, rows: Rows, weights: FloatArray) -> None:
-        raise NotImplementedError
+        pytest.fail(f"{self.name} was asked to learn")
 
     def state(self) -> State:
         return {}
 
     def load_state(self, state: State) -> None:
-        raise NotImplementedError
+        pytest.fail(f"{self.name} was asked to load a state")
 
 
 DETECTORS = [

@@ -14,7 +14,6 @@ from detectors.block import FloatArray, IntArray
 HORIZONS = (1, 2, 4)  # rows of the moving sums
 LEAST_LINE = 2.5  # standard deviations: a signal that never moved is not over its line by moving at all
 TAIL = 0.1  # the share of a signal's past that its line is drawn from
-LOUDEST = 3  # variables that make the statistic: faults start in few
 TILE = 16  # rows
 AT_ONCE = 32  # signals
 FEW = 1024  # sums over their lines, for which there is room at first
