@@ -33,9 +33,9 @@ class Causes:
     """Watches D variables for a change of state and ranks its causes.
 
     Deterministic; any split of the rows into blocks gives the same findings, bit for bit. A missing reading (NaN)
-    deviates by nothing: it is evidence of nothing. Memory is bounded by settings.history_rows. Cost: the triggers,
-    some 40 us a row in blocks at D = 38, most of it refits, and 100 a row by itself; a revision of an open episode 2 to
-    4 ms, with the graph learned 20 ms more.
+    deviates by nothing: it is evidence of nothing. Memory is bounded by settings.history_rows. Cost at D =
+    38: some 0.1 ms a row with refits and the episodes of false triggers; a revision of an open episode 3 ms, with the
+    graph learned 20 ms more.
     """
 
     def __init__(
